@@ -24,7 +24,17 @@ _LAZY = {
     "density": "systems",
     "random_structure": "systems",
 }
-_MODULES = ("analysis", "dynamics", "figures", "potential", "provenance", "reference", "systems", "training", "trajectory")
+_MODULES = (
+    "analysis",
+    "dynamics",
+    "figures",
+    "potential",
+    "provenance",
+    "reference",
+    "systems",
+    "training",
+    "trajectory",
+)
 
 __all__ = ["GlasslibError", "__version__", *_LAZY, *_MODULES]
 

@@ -68,17 +68,29 @@ def begin(namespace, name):
     GlasslibError
         For a name that is no parameter (with the nearest one that is) or a value of another type than its default.
     """
+    given = {
+        k: v
+        for k, v in namespace.items()
+        if not k.startswith("_") and k not in _KERNEL_NAMES and not callable(v) and not _module(v)
+    }
+    parameters = {key: value for key, (value, _) in declared(name).items()} | checked(name, given)
+    namespace.update(parameters)
+    return Run(name, parameters)
+
+
+def checked(name, given):
+    """The parameters `given` to a notebook, each in the type of its default; GlasslibError for an unknown name or a wrong type."""
     known = declared(name)
-    given = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in _KERNEL_NAMES and not callable(v) and not _module(v)}
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f": did you mean {near[0]!r}?" if near else f": they are {', '.join(known)}"
-            raise GlasslibError(f"notebook {name} has no parameter {key!r}{hint}")
-    parameters = {}
-    for key, (default, comment) in known.items():
-        parameters[key] = namespace[key] = _typed(key, given.get(key, default), default, comment)
-    return Run(name, parameters)
+            raise GlasslibError(f"notebook {name} has no parameter {key!r}{suggestion(key, known)}")
+    return {key: _typed(key, value, *known[key]) for key, value in given.items()}
+
+
+def suggestion(key, known):
+    """End of an error message about the unknown `key`: the nearest known one, or all of them."""
+    near = difflib.get_close_matches(str(key), known, 1)
+    return f": did you mean {near[0]!r}?" if near else f": there are {', '.join(known)}"
 
 
 def _module(value):

@@ -65,7 +65,12 @@ class RunRecord:
             "inputs": {relative(p): sha256(p) for p in self.inputs},
             "library": {"version": __version__, "hash": library_hash()},
             "packages": {name: metadata.version(name) for name in PACKAGES if _installed(name)},
-            "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
+            "machine": {
+                "processor": processor(),
+                "cores": os.cpu_count(),
+                "system": platform.system(),
+                "python": platform.python_version(),
+            },
             "started": self.started.isoformat(timespec="seconds"),
             "wall_seconds": round((now - self.started).total_seconds(), 3),
             **extra,
@@ -167,7 +172,9 @@ def verify_manifest(folder="data"):
     listed = read_json(folder / "MANIFEST.json")["files"]
     problems = [f"missing: {folder / name}" for name in listed if not (folder / name).is_file()]
     problems += [
-        f"altered: {folder / name}" for name, entry in listed.items() if (folder / name).is_file() and sha256(folder / name) != entry["sha256"]
+        f"altered: {folder / name}"
+        for name, entry in listed.items()
+        if (folder / name).is_file() and sha256(folder / name) != entry["sha256"]
     ]
     problems += [f"not in the manifest: {folder / name}" for name in manifest_names(folder) if name not in listed]
     return problems
@@ -177,7 +184,11 @@ def manifest_names(folder):
     """Files under `folder` that its manifest should list."""
     skip = {"MANIFEST.json"}
     names = (p.relative_to(folder) for p in Path(folder).rglob("*") if p.is_file())
-    return sorted(p.as_posix() for p in names if p.name not in skip and "labels-work" not in p.parts and not p.name.startswith("."))
+    return sorted(
+        p.as_posix()
+        for p in names
+        if p.name not in skip and "labels-work" not in p.parts and not p.name.startswith(".")
+    )
 
 
 def write_manifest(folder="data"):

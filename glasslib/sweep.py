@@ -34,7 +34,9 @@ def paths(run):
         if match := _NAME.fullmatch(path.stem):
             found.setdefault((match["composition"], float(match["temperature"])), []).append(path)
     if not found:
-        raise GlasslibError(f"no trajectories in {Path(run) / 'trajectories'}: make them with `make book` or `glasslib run {Path(run).name}`")
+        raise GlasslibError(
+            f"no trajectories in {Path(run) / 'trajectories'}: make them with `make book` or `glasslib run {Path(run).name}`"
+        )
     return dict(sorted(found.items()))
 
 

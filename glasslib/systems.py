@@ -101,12 +101,21 @@ def composition(spec):
     elif isinstance(spec, str):
         moles, name = _parse(spec), spec
     else:
-        raise GlasslibError(f"a composition is a name like 'NS2' or mole fractions like {{'Na2O': 1, 'SiO2': 2}}, not {spec!r}")
+        raise GlasslibError(
+            f"a composition is a name like 'NS2' or mole fractions like {{'Na2O': 1, 'SiO2': 2}}, not {spec!r}"
+        )
     for oxide, amount in moles.items():
         if oxide not in OXIDES:
             raise GlasslibError(f"unknown oxide {oxide!r} in composition {spec!r}: known are {', '.join(OXIDES)}")
-        if isinstance(amount, bool) or not isinstance(amount, (int, float, np.number)) or not math.isfinite(amount) or amount < 0:
-            raise GlasslibError(f"amount of {oxide} in composition {spec!r} must be a number not below zero, not {amount!r}")
+        if (
+            isinstance(amount, bool)
+            or not isinstance(amount, (int, float, np.number))
+            or not math.isfinite(amount)
+            or amount < 0
+        ):
+            raise GlasslibError(
+                f"amount of {oxide} in composition {spec!r} must be a number not below zero, not {amount!r}"
+            )
     moles = {oxide: float(amount) for oxide, amount in moles.items() if amount > 0}
     if not moles:
         raise GlasslibError(f"composition {spec!r} holds nothing: give at least one oxide an amount above zero")
@@ -161,10 +170,14 @@ def density(spec, temperature=None, expansion=6e-5):
     mixture = composition(spec)
     others = [oxide for oxide, _ in mixture.moles if oxide not in ("Na2O", "SiO2")]
     if others:
-        raise GlasslibError(f"no density is tabulated for {mixture.name} (holds {', '.join(others)}): give `density` in g/cm³")
+        raise GlasslibError(
+            f"no density is tabulated for {mixture.name} (holds {', '.join(others)}): give `density` in g/cm³"
+        )
     x, table = mixture.fraction("Na2O"), np.array(GLASS_DENSITY)
     if x > table[-1, 0]:
-        raise GlasslibError(f"no density is tabulated above 50 % Na2O ({mixture.name} has {x:.0%}): give `density` in g/cm³")
+        raise GlasslibError(
+            f"no density is tabulated above 50 % Na2O ({mixture.name} has {x:.0%}): give `density` in g/cm³"
+        )
     value = float(np.interp(x, table[:, 0], table[:, 1]))
     if temperature is None:
         return value
@@ -212,7 +225,9 @@ def random_structure(spec, atoms=300, density=None, temperature=None, seed=0):
     positions = _place(symbols, edge, rng, mixture.name, value)
     order = rng.permutation(total)
     structure = Atoms(symbols[order], positions=positions[order], cell=[edge] * 3, pbc=True)
-    structure.info.update(composition=mixture.name, density=float(value), atoms_asked=int(atoms), rounding=total - int(atoms))
+    structure.info.update(
+        composition=mixture.name, density=float(value), atoms_asked=int(atoms), rounding=total - int(atoms)
+    )
     return structure
 
 
@@ -229,7 +244,9 @@ def _place(symbols, edge, rng, name, value):
                 break
         else:
             return placed
-    raise GlasslibError(f"{len(symbols)} atoms of {name} do not fit at {value} g/cm³ without overlap: choose a lower density")
+    raise GlasslibError(
+        f"{len(symbols)} atoms of {name} do not fit at {value} g/cm³ without overlap: choose a lower density"
+    )
 
 
 def _place_one(placed, i, symbols, symbol, edge, rng, soft, tries=4000, batch=200):

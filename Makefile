@@ -1,0 +1,50 @@
+# Every target sets up what it needs. `make help` lists them.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CORES ?= $(shell nproc)
+
+export OMPI_MCA_rmaps_base_oversubscribe = 1
+
+.PHONY: help book test bench standard paper lab lint plan dft clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+book: $(STAMP)  ## run the quick profile and render _build/html/index.html (10 minutes on 2 cores)
+	$(BIN)/glasslib run quick --cores $(CORES)
+	@echo "open _build/html/index.html"
+
+standard: $(STAMP)  ## the same with longer runs of larger melts: a night on a workstation
+	$(BIN)/glasslib run standard --cores $(CORES)
+
+paper: $(STAMP)  ## the same at the paper's size: 3,000 atoms, nanoseconds, a GPU or a cluster
+	$(BIN)/glasslib run paper --cores $(CORES)
+
+plan: $(STAMP)  ## print what a profile will do and what it costs: make plan PROFILE=standard
+	$(BIN)/glasslib plan $(or $(PROFILE),quick)
+
+test: $(STAMP)  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## check the code's style
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+bench: $(STAMP)  ## time glasslib and its peers side by side
+	$(BIN)/python -m benchmarks
+
+lab: $(STAMP)  ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab notebooks
+
+dft: $(STAMP)  ## install GPAW, to label frames (needs libxc, BLAS, FFTW and MPI of the system)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dft]'
+
+clean:  ## remove what was computed (runs/ and _build/); data/ stays
+	rm -rf runs _build

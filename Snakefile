@@ -1,0 +1,151 @@
+# The arrows of the data flow. `glasslib run quick` (or `make book`) is the way in; `snakemake --config profile=quick` works alone, too.
+#
+#   data/frames ──► 02 training ──► model ─┐
+#                                          ├─► 04 simulation (composition × temperature × replica) ──► 05–10 ──► 11 claims ──► book
+#   data/models ───────────────────────────┘
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from glasslib import notebook, provenance, sweep, workflow
+
+PROFILE = workflow.load_profile(config.get("profile", "quick"))
+NAME = PROFILE["name"]
+RUN = f"runs/{NAME}"
+STATES = workflow.states(PROFILE)
+TRAJECTORIES = [str(sweep.trajectory_path(RUN, *state)) for state in STATES]
+if int(config.get("partial", 0)):  # some state points failed: the figures are drawn from those that did not
+    TRAJECTORIES = [path for path in TRAJECTORIES if Path(path).exists()]
+NOTEBOOKS = sorted(p.stem for p in Path("notebooks").glob("*.ipynb"))
+FRAMES = sorted(map(str, Path("data/frames").rglob("*.extxyz")))
+MODELS = sorted(map(str, [*Path("data/models").rglob("*.safetensors"), *Path("data/models").rglob("*.json")]))
+SHIPPED = sorted(map(str, Path("data/results").rglob("*.nc")))
+RUN_NOTEBOOK = shlex.quote(sys.executable) + " -m glasslib.cli notebook"
+
+
+wildcard_constraints:
+    composition="[^_/]+",
+    temperature=r"\d+",
+    replica=r"\d+",
+
+
+def library(name):
+    """Sources on which the notebook `name` depends: a change in one of them runs it again."""
+    return [str(p) for p in provenance.library_files(notebook.parts(name))] + [f"notebooks/{name}.ipynb"]
+
+
+def values(name, **extra):
+    """The parameters of a notebook as JSON, ready for a shell."""
+    return shlex.quote(json.dumps(workflow.parameters(PROFILE, name, RUN, **extra), sort_keys=True))
+
+
+def potential():
+    """Files of the potential that drives the simulations: the shipped one, or the one that this run trains."""
+    name = PROFILE["notebooks"][workflow.SIMULATION].get("potential", "default")
+    if name.startswith(RUN):
+        return [f"{RUN}/notebooks/02_training.ipynb"]
+    return [path for path in MODELS if path.startswith(f"data/models/{name}/")]
+
+
+rule all:
+    input:
+        f"_build/{NAME}.built",
+
+
+rule reference_data:
+    input:
+        library("01_reference_data"), FRAMES,
+    output:
+        f"{RUN}/notebooks/01_reference_data.ipynb",
+    params:
+        values=values("01_reference_data"),
+    shell:
+        "{RUN_NOTEBOOK} 01_reference_data {output} --json {params.values}"
+
+
+rule train:
+    input:
+        library("02_training"), FRAMES, MODELS,
+    output:
+        f"{RUN}/notebooks/02_training.ipynb",
+    params:
+        values=values("02_training"),
+    threads: workflow.TRAINING_THREADS
+    shell:
+        "OMP_NUM_THREADS={threads} {RUN_NOTEBOOK} 02_training {output} --json {params.values}"
+
+
+rule validate:
+    input:
+        library("03_validation"), FRAMES, MODELS, f"{RUN}/notebooks/02_training.ipynb",
+    output:
+        f"{RUN}/notebooks/03_validation.ipynb",
+    params:
+        values=values("03_validation"),
+    shell:
+        "{RUN_NOTEBOOK} 03_validation {output} --json {params.values}"
+
+
+rule simulate:
+    input:
+        library(workflow.SIMULATION), potential(),
+    output:
+        trajectory=f"{RUN}/trajectories/{{composition}}_{{temperature}}K_{{replica}}.h5",
+        notebook=f"{RUN}/simulations/{{composition}}_{{temperature}}K_{{replica}}.ipynb",
+    params:
+        values=lambda w: values(
+            workflow.SIMULATION,
+            composition=w.composition,
+            temperature=float(w.temperature),
+            replica=int(w.replica),
+            output=str(sweep.trajectory_path(RUN, w.composition, float(w.temperature), int(w.replica))),
+        ),
+    threads: PROFILE["threads"]
+    shell:
+        "NUMBA_NUM_THREADS={threads} OMP_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} "
+        "{RUN_NOTEBOOK} 04_simulation {output.notebook} --json {params.values}"
+
+
+rule example:  # the book shows one of the simulations
+    input:
+        f"{RUN}/simulations/{Path(TRAJECTORIES[0]).stem}.ipynb" if TRAJECTORIES else [],
+    output:
+        f"{RUN}/notebooks/04_simulation.ipynb",
+    shell:
+        "cp {input} {output}"
+
+
+rule figure:
+    input:
+        lambda w: library(w.name), TRAJECTORIES, SHIPPED,
+    output:
+        f"{RUN}/notebooks/{{name}}.ipynb",
+    wildcard_constraints:
+        name="|".join(workflow.FIGURES),
+    params:
+        values=lambda w: values(w.name),
+    shell:
+        "{RUN_NOTEBOOK} {wildcards.name} {output} --json {params.values}"
+
+
+rule claims:
+    input:
+        library("11_claims"), [f"{RUN}/notebooks/{name}.ipynb" for name in workflow.FIGURES], SHIPPED,
+    output:
+        f"{RUN}/notebooks/11_claims.ipynb",
+    params:
+        values=values("11_claims"),
+    shell:
+        "{RUN_NOTEBOOK} 11_claims {output} --json {params.values}"
+
+
+rule book:
+    input:
+        [f"{RUN}/notebooks/{name}.ipynb" for name in NOTEBOOKS],
+        [str(p) for p in sorted(Path("book").rglob("*")) if p.is_file()],
+        "_config.yml",
+    output:
+        f"_build/{NAME}.built",
+    shell:
+        shlex.quote(sys.executable) + " -m glasslib.cli book {RUN} && date > {output}"

@@ -1,0 +1,264 @@
+"""The pipeline: profiles, the execution of notebooks, the run of a whole profile, and the building of the book.
+
+The Snakefile holds the arrows; this file holds what the arrows do. A profile is a YAML file in `profiles/`: the sweep (compositions,
+temperatures, replicas) and, under the name of each notebook, values for its parameters.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from . import notebook
+from .errors import GlasslibError
+from .files import atomic, folder
+from .sweep import trajectory_path
+from .systems import composition
+
+ROOT = Path(__file__).parent.parent
+SWEEP = {"compositions": list, "temperatures": list, "replicas": int, "threads": int, "results": list}
+SIMULATION = "04_simulation"
+TRAINING_THREADS = 2
+FIGURES = (
+    "05_structure",
+    "06_mean_squared_displacement",
+    "07_relaxation",
+    "08_van_hove",
+    "09_non_gaussian",
+    "10_heterogeneity",
+)
+
+
+def load_profile(name_or_path):
+    """Read and check a profile.
+
+    Parameters
+    ----------
+    name_or_path : str
+        "quick", "standard", "paper", or the path of a YAML file.
+
+    Returns
+    -------
+    dict
+        name, compositions, temperatures (K), replicas, threads (of one simulation), notebooks (name → parameters).
+
+    Raises
+    ------
+    GlasslibError
+        Naming the key that is unknown, missing or of a wrong type.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yml", ".yaml"):
+        path = ROOT / "profiles" / f"{name_or_path}.yml"
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        known = ", ".join(sorted(p.stem for p in (ROOT / "profiles").glob("*.yml")))
+        raise GlasslibError(
+            f"no profile {name_or_path!r}: there are {known}, or give the path of a .yml file"
+        ) from None
+    except (OSError, yaml.YAMLError) as error:
+        raise GlasslibError(f"profile {path} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise GlasslibError(f"profile {path} must be a mapping of keys to values")
+    names = sorted(p.stem for p in notebook.NOTEBOOKS.glob("*.ipynb"))
+    for key in content:
+        if key not in SWEEP and key not in names:
+            raise GlasslibError(f"profile {path.name}: unknown key {key!r}{notebook.suggestion(key, [*SWEEP, *names])}")
+    for key, kind in SWEEP.items():
+        if key not in content:
+            if key in ("compositions", "temperatures"):
+                raise GlasslibError(f"profile {path.name}: key {key!r} is missing")
+            continue
+        if not isinstance(content[key], kind) or isinstance(content[key], bool):
+            raise GlasslibError(f"profile {path.name}: {key!r} must be of type {kind.__name__}, not {content[key]!r}")
+    for name in content["compositions"]:
+        composition(name)
+    for value in content["temperatures"]:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 20000:
+            raise GlasslibError(f"profile {path.name}: temperature {value!r} must be a number of kelvin above zero")
+    profile = {"name": path.stem, "replicas": 1, "threads": 1, "results": []} | {
+        k: v for k, v in content.items() if k in SWEEP
+    }
+    profile["notebooks"] = {name: notebook.checked(name, content.get(name) or {}) for name in names}
+    for key in ("replicas", "threads"):
+        if profile[key] < 1:
+            raise GlasslibError(f"profile {path.name}: {key!r} must be at least 1, not {profile[key]}")
+    return profile
+
+
+def states(profile):
+    """All (composition, temperature, replica) of a profile, in the order in which they are worth running."""
+    return [
+        (c, t, r)
+        for r in range(profile["replicas"])
+        for t in sorted(profile["temperatures"], reverse=True)
+        for c in profile["compositions"]
+    ]
+
+
+def parameters(profile, name, run, **extra):
+    """Parameters that the workflow gives to notebook `name`: those of the profile, where the run lies, and `extra`."""
+    known = notebook.declared(name)
+    values = dict(profile["notebooks"][name])
+    places = {"run_dir": str(run), "results": f"{run}/results", **extra}
+    return values | {key: value for key, value in places.items() if key in known}
+
+
+def execute(name, output, given=None, timeout=None):
+    """Execute a notebook with papermill.
+
+    The executed notebook appears at `output` only when every cell has run; otherwise what was done stays beside it as
+    `<output>.failed.ipynb`.
+
+    Parameters
+    ----------
+    name : str
+        Notebook in `notebooks/`, without the suffix.
+    output : path
+    given : dict, optional
+        Parameters that differ from the notebook's own.
+    timeout : float, optional
+        Seconds that one cell may take.
+
+    Raises
+    ------
+    GlasslibError
+        The error that stopped the notebook, in one line.
+    """
+    import papermill
+
+    output = Path(output)
+    notebook.checked(name, given or {})
+    failed = output.with_suffix(".failed.ipynb")
+    with atomic(output) as temporary:
+        try:
+            papermill.execute_notebook(
+                notebook.NOTEBOOKS / f"{name}.ipynb", temporary, given, kernel_name="python3", progress_bar=False, log_output=False,
+                stdout_file=sys.stderr, stderr_file=sys.stderr, execution_timeout=timeout,
+            )  # fmt: skip
+        except papermill.exceptions.PapermillExecutionError as error:
+            shutil.copyfile(temporary, failed)
+            raise GlasslibError(f"notebook {name}: {error.evalue} (as far as it came: {failed})") from None
+    failed.unlink(missing_ok=True)
+
+
+def run(profile_name, cores=None, dry_run=False, forced=False):
+    """Run a profile: training, every state point, figures and book. A state point that fails does not stop the others.
+
+    Returns
+    -------
+    list of Path
+        Trajectories that could not be made; empty when all went well.
+    """
+    profile = load_profile(profile_name)
+    target = Path("runs") / profile["name"]
+    wanted = [trajectory_path(target, *state) for state in states(profile)]
+    if dry_run:
+        print(plan(profile))
+        _snakemake(profile_name, cores, "--dry-run", "--quiet", "rules", "reason")
+        return []
+    folder(target)
+    ok = _snakemake(profile_name, cores, "--keep-going", "--until", "simulate", *(["--forceall"] if forced else []))
+    missing = [path for path in wanted if not path.exists()]
+    if len(missing) == len(wanted):
+        raise GlasslibError(f"no state point of profile {profile['name']} could be run: see the messages above")
+    if not _snakemake(profile_name, cores, "--keep-going", partial=bool(missing) or not ok):
+        raise GlasslibError(
+            f"profile {profile['name']} did not finish: see the messages above; the same command goes on from there"
+        )
+    return missing
+
+
+def _snakemake(profile_name, cores, *options, partial=False):
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", str(cores or len(os.sched_getaffinity(0))),
+        "--rerun-incomplete", "--quiet", "progress", "rules", "--config", f"profile={profile_name}", f"partial={int(partial)}", *options,
+    ]  # fmt: skip
+    if "--dry-run" in options:
+        command = [c for c in command if c not in ("--quiet", "progress", "rules", "reason")]
+    return subprocess.run(command, cwd=Path.cwd()).returncode == 0
+
+
+def plan(profile):
+    """What a profile will compute and what that costs, as text; the potential is timed here and now for the estimate."""
+    from .dynamics import core_seconds_per_atom_step
+
+    settings = profile["notebooks"][SIMULATION]
+    values = {k: v for k, (v, _) in notebook.declared(SIMULATION).items()} | settings
+    length = sum(values[k] for k in ("melt", "equilibrate", "produce"))
+    steps = length * 1000 / values["timestep"]
+    price = core_seconds_per_atom_step(values["potential"])
+    total = 0.0
+    lines = [
+        f"profile {profile['name']}: {len(states(profile))} simulations of {length:g} ps, {steps:.0f} steps of {values['timestep']:g} fs"
+    ]
+    for name in profile["compositions"]:
+        counts = composition(name).counts(values["atoms"])
+        hours = sum(counts.values()) * steps * price / 3600
+        number = len(profile["temperatures"]) * profile["replicas"]
+        total += hours * number
+        lines.append(f"  {name}: {sum(counts.values())} atoms, {number} runs of {hours:.2g} core hours")
+    lines.append(
+        f"  together about {total:.2g} core hours at {price * 1e6:.0f} µs per atom and step on one core (timed now)"
+    )
+    return "\n".join(lines)
+
+
+def stage(run, target="_build/source"):
+    """Put together what jupyter-book reads: the pages of `book/` and the executed notebooks of `run`.
+
+    Raises
+    ------
+    GlasslibError
+        Naming executed notebooks that are missing or stale.
+    """
+    target = Path(target)
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(ROOT / "book", folder(target.parent) / target.name)
+    folder(target / "notebooks")
+    problems = []
+    for source in sorted(notebook.NOTEBOOKS.glob("*.ipynb")):
+        executed = Path(run) / "notebooks" / source.name
+        if not executed.exists():
+            problems.append(f"{source.stem} has not been executed")
+            continue
+        problems += [f"{source.stem}: {reason}" for reason in notebook.stale(executed)]
+        shutil.copyfile(executed, target / "notebooks" / source.name)
+    if problems:
+        raise GlasslibError(
+            f"the book of {run} would be out of date: {'; '.join(problems)}: run `glasslib run {Path(run).name}` again"
+        )
+    return target
+
+
+def build_book(run, output="."):
+    """Render the book from the executed notebooks of `run` to `<output>/_build/html`, warnings being errors."""
+    source = stage(run)
+    command = [
+        sys.executable, "-m", "jupyter_book.cli.main", "build", str(source), "--toc", str(ROOT / "book" / "_toc.yml"), "--config",
+        str(ROOT / "_config.yml"), "--path-output", str(output), "--warningiserror", "--keep-going", "--quiet",
+    ]  # fmt: skip
+    html = Path(output) / "_build" / "html"
+    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONHASHSEED": "0"})
+    log = result.stdout + result.stderr
+    if result.returncode or not (html / "index.html").exists():
+        shown = [line for line in log.splitlines() if re.search(r"WARNING|ERROR|Error", line)] or log.splitlines()[-15:]
+        raise GlasslibError("jupyter-book could not build the book:\n" + "\n".join(shown))
+    return html / "index.html"
+
+
+def parse_values(pairs):
+    """Parameters from the command line: `name value` pairs, each value read as JSON where it is JSON and as a string where not."""
+    values = {}
+    for name, text in pairs:
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    return values

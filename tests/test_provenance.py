@@ -1,0 +1,70 @@
+import json
+
+import pytest
+
+from glasslib import GlasslibError, notebook
+from glasslib.provenance import (
+    RunRecord,
+    ancestry,
+    content_hash,
+    library_files,
+    record_path,
+    verify_manifest,
+    write_manifest,
+)
+
+
+def test_ancestry_leads_to_the_sources_and_sees_alterations(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("frames", "model", "figure"):
+        (tmp_path / name).write_text(name)
+    RunRecord("training", {"features": 64}, inputs=["frames"]).save("model")
+    RunRecord("analysis", {}, inputs=["model"], seeds={"bootstrap": 1}).save("figure")
+    lines = list(ancestry("figure"))
+    assert [(depth, name) for depth, name, _ in lines] == [(0, "figure"), (1, "model"), (2, "frames")]
+    assert lines[2][2] == "source"
+    (tmp_path / "frames").write_text("changed")
+    assert "not the version" in list(ancestry("figure"))[2][2]
+    (tmp_path / "model").write_text("changed")
+    assert "altered" in list(ancestry("figure"))[1][2]
+    (tmp_path / "frames").unlink()
+    assert list(ancestry("figure"))[2][2] == "missing"
+
+
+def test_a_record_holds_what_a_reader_needs(tmp_path):
+    (tmp_path / "x.h5").write_text("x")
+    RunRecord("dynamics", {"temperature": 3000}, seeds={"velocities": 7}).save(tmp_path / "x.h5")
+    content = json.loads(record_path(tmp_path / "x.h5").read_text())
+    assert content["parameters"] == {"temperature": 3000} and content["seeds"] == {"velocities": 7}
+    assert {"sha256", "library", "packages", "machine", "started", "wall_seconds", "inputs"} <= content.keys()
+    assert str(tmp_path) not in record_path(tmp_path / "x.h5").read_text()
+
+
+def test_content_hash_changes_with_each_ingredient(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("1")
+    first = content_hash({"q": 1.7}, [path], ("analysis",))
+    assert first == content_hash({"q": 1.7}, [path], ("analysis",))
+    assert first != content_hash({"q": 1.8}, [path], ("analysis",))
+    assert first != content_hash({"q": 1.7}, [path], ("systems",))
+    path.write_text("2")
+    assert first != content_hash({"q": 1.7}, [path], ("analysis",))
+
+
+def test_every_part_that_a_notebook_names_exists():
+    for parts in [*notebook.PARTS.values(), notebook.FIGURE_PARTS]:
+        assert library_files(parts)
+    with pytest.raises(GlasslibError):
+        library_files(("nowhere",))
+
+
+def test_manifest_finds_missing_altered_and_unlisted_files(tmp_path):
+    for name in "abc":
+        (tmp_path / name).write_text(name)
+    write_manifest(tmp_path)
+    assert verify_manifest(tmp_path) == []
+    (tmp_path / "a").unlink()
+    (tmp_path / "b").write_text("x")
+    (tmp_path / "d").write_text("d")
+    problems = verify_manifest(tmp_path)
+    assert [p.split(":")[0] for p in problems] == ["missing", "altered", "not in the manifest"]
