@@ -1,0 +1,227 @@
+"""Trajectories from elsewhere: LAMMPS text dumps, ASE trajectories, extended XYZ."""
+
+from pathlib import Path
+
+import numpy as np
+from ase.data import atomic_masses, chemical_symbols
+
+from ..errors import GlasslibError
+from .trajectory import Trajectory
+
+AMBIGUOUS = 1 / 3  # fraction of a cell vector beyond which a step may as well be a jump across the boundary
+POSITION_COLUMNS = (("xu", "yu", "zu"), ("xsu", "ysu", "zsu"), ("x", "y", "z"), ("xs", "ys", "zs"))
+LAMMPS_TIME = {"metal": 1.0, "real": 1e-3}  # in ps
+
+
+def read(path, interval=None, timestep=None, species=None):
+    """Read a trajectory: H5MD (lazily), LAMMPS text dump, ASE .traj, extended XYZ.
+
+    Parameters
+    ----------
+    path : path
+    interval : float, optional
+        ps between frames, where the file does not say it (ASE formats without `time` in their info).
+    timestep : float, optional
+        fs of one integration step, for LAMMPS dumps that give only step numbers.
+    species : list of str, optional
+        Symbols of LAMMPS's atom types 1, 2, …, for dumps without the column `element`.
+
+    Returns
+    -------
+    Trajectory
+        Unwrapped: by image flags where the file has them, else by the minimum image.
+
+    Raises
+    ------
+    GlasslibError
+        In one line, for a file that is missing, truncated, of an unknown format, or lacks the above.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(64)
+    except OSError as error:
+        raise GlasslibError(f"cannot read {path}: {error.strerror}") from None
+    if head.startswith(b"\x89HDF"):
+        return Trajectory.open(path)
+    if head.startswith(b"ITEM:"):
+        trajectory = read_lammps(path, timestep, species)
+    elif head.startswith(b"- of Ulm") or path.suffix in (".xyz", ".extxyz"):
+        images = _ase_images(path, "traj" if head.startswith(b"- of Ulm") else "extxyz")
+        time = None if interval is None else np.arange(len(images)) * float(interval)
+        trajectory = from_images(Trajectory, images, time)
+    else:
+        raise GlasslibError(f"{path} is neither H5MD, a LAMMPS text dump, an ASE .traj nor an .xyz/.extxyz: convert it to one of them")
+    trajectory.path = path
+    return trajectory
+
+
+def unwrap(fractional):
+    """Fractional positions of wrapped frames, made continuous by the minimum image.
+
+    Parameters
+    ----------
+    fractional : array [frames, atoms, 3]
+
+    Returns
+    -------
+    array [frames, atoms, 3]
+
+    Raises
+    ------
+    GlasslibError
+        Where an atom moves by more than a third of a cell vector between two frames, so that its way is ambiguous.
+    """
+    steps = np.diff(fractional, axis=0)
+    jumps = np.round(steps)
+    far = np.abs(steps - jumps) > AMBIGUOUS
+    if far.any():
+        frame, atom = np.argwhere(far)[0][:2]
+        raise GlasslibError(
+            f"atom {atom} moves by more than a third of the cell between frames {frame} and {frame + 1}, so that wrapped positions "
+            "cannot be unwrapped: write frames more often, or unwrapped positions or image flags"
+        )
+    out = fractional.copy()
+    out[1:] -= np.cumsum(jumps, axis=0)
+    return out
+
+
+def from_images(cls, images, time=None, wrapped=None, **options):
+    """Trajectory of a list of ase.Atoms, see Trajectory.from_ase; `wrapped`: default, whether all atoms lie inside the cell."""
+    images = list(images)
+    if not images:
+        raise GlasslibError("a trajectory needs at least one frame")
+    species = images[0].get_chemical_symbols()
+    for number, image in enumerate(images):
+        if image.get_chemical_symbols() != species:
+            raise GlasslibError(f"frame {number} has other atoms, or in another order, than frame 0")
+    cells = np.array([image.cell.array for image in images])
+    if not (np.abs(np.linalg.det(cells)) > 1e-6).all():
+        raise GlasslibError("every frame needs a periodic cell: set the cell of the images")
+    if time is None:
+        known = ["time" in image.info for image in images]
+        if not all(known) and len(images) > 1:
+            raise GlasslibError("the frames do not say their time: give `time` (ps), or `interval` in read()")
+        time = [float(image.info.get("time", 0.0)) for image in images]
+    positions = np.array([image.positions for image in images])
+    fractional = np.linalg.solve(cells.transpose(0, 2, 1), positions.transpose(0, 2, 1)).transpose(0, 2, 1)
+    if wrapped is None:
+        wrapped = bool((fractional > -1e-5).all() and (fractional < 1 + 1e-5).all())
+    if wrapped:
+        positions = unwrap(fractional) @ cells
+    return cls(positions, species, cells, time, **options)
+
+
+def _ase_images(path, form):
+    import ase.io
+
+    try:
+        return ase.io.read(path, index=":", format=form)
+    except Exception as error:  # ASE's readers raise whatever the broken line leads to
+        raise GlasslibError(f"{path} is truncated or damaged ({' '.join(str(error).split())[:120]}): restore it or run it again") from None
+
+
+def read_lammps(path, timestep=None, species=None):
+    """Read a LAMMPS text dump (units metal or real: Å), see read()."""
+    frames, last = [], None
+    with open(path, errors="replace") as stream:
+        while True:
+            try:
+                frame = _lammps_frame(stream, species)
+            except (ValueError, IndexError, KeyError) as error:
+                raise GlasslibError(f"{path}: frame {len(frames)} is truncated or damaged ({error}): cut it off or run it again") from None
+            if frame is None:
+                break
+            if last is not None and frame["symbols"] != last["symbols"]:
+                raise GlasslibError(f"{path}: frame {len(frames)} has other atoms than frame 0: dump all atoms with their id")
+            frames.append(frame)
+            last = frame
+    if not frames:
+        raise GlasslibError(f"{path} holds no frame")
+    step = np.array([frame["step"] for frame in frames])
+    if all(frame["time"] is not None for frame in frames):
+        time = np.array([frame["time"] for frame in frames])
+    elif timestep is not None:
+        time = step * float(timestep) * 1e-3
+    elif len(frames) == 1:
+        time = np.zeros(1)
+    else:
+        raise GlasslibError(f"{path} gives step numbers but no time: pass timestep in fs, or use `dump_modify … time yes units yes`")
+    cells = np.array([frame["cell"] for frame in frames])
+    positions = np.array([frame["fractional"] for frame in frames])
+    if not all(frame["unwrapped"] for frame in frames):
+        positions = unwrap(positions)
+    attrs = {} if timestep is None else {"timestep": float(timestep)}
+    return Trajectory(positions @ cells, frames[0]["symbols"], cells, time, step=step, attrs=attrs)
+
+
+def _lammps_frame(stream, species):
+    """One frame as a dict, None at the end of the file."""
+    frame, units, count = {"time": None}, None, None
+    while True:
+        line = stream.readline()
+        if not line:
+            if "step" in frame or count is not None:
+                raise ValueError("the file ends within a frame")
+            return None
+        if line.startswith("ITEM: UNITS"):
+            units = stream.readline().strip()
+            if units not in LAMMPS_TIME:
+                raise ValueError(f"units {units!r} are not metal or real")
+        elif line.startswith("ITEM: TIMESTEP"):
+            frame["step"] = int(stream.readline())
+        elif line.startswith("ITEM: TIME"):
+            frame["time"] = float(stream.readline()) * LAMMPS_TIME[units or "metal"]
+        elif line.startswith("ITEM: NUMBER OF ATOMS"):
+            count = int(stream.readline())
+            if not 0 < count <= 20_000_000:
+                raise ValueError(f"{count} atoms")
+        elif line.startswith("ITEM: BOX BOUNDS"):
+            frame["cell"], origin = _lammps_cell(line.split()[3:], [stream.readline().split() for _ in range(3)])
+        elif line.startswith("ITEM: ATOMS"):
+            names = line.split()[2:]
+            rows = [stream.readline().split() for _ in range(count)]
+            if any(len(row) != len(names) for row in rows):
+                raise ValueError("the file ends within a frame")
+            return frame | _lammps_atoms(dict(zip(names, zip(*rows, strict=True), strict=True)), frame["cell"], origin, species)
+        elif line.strip():
+            raise ValueError(f"unexpected line {line.strip()[:40]!r}")
+
+
+def _lammps_cell(flags, rows):
+    rows = [[float(value) for value in row] for row in rows]
+    if "abc" in flags:  # general triclinic: cell vectors and origin
+        cell = np.array(rows)
+        return cell[:, :3], cell[:, 3]
+    (xlo, xhi, *xy), (ylo, yhi, *xz), (zlo, zhi, *yz) = rows
+    xy, xz, yz = (float(tilt[0]) if tilt else 0.0 for tilt in (xy, xz, yz))
+    xlo, xhi = xlo - min(0, xy, xz, xy + xz), xhi - max(0, xy, xz, xy + xz)
+    ylo, yhi = ylo - min(0, yz), yhi - max(0, yz)
+    return np.array([[xhi - xlo, 0, 0], [xy, yhi - ylo, 0], [xz, yz, zhi - zlo]]), np.array([xlo, ylo, zlo])
+
+
+def _lammps_atoms(columns, cell, origin, species):
+    order = np.argsort(np.array(columns["id"], dtype=int)) if "id" in columns else slice(None)
+    names = next((n for n in POSITION_COLUMNS if all(c in columns for c in n)), None)
+    if names is None:
+        raise ValueError("no positions: dump x y z ix iy iz, or xu yu zu")
+    values = np.column_stack([np.array(columns[n], dtype=float) for n in names])[order]
+    if not np.isfinite(values).all():
+        raise ValueError("a position is not a finite number")
+    if "s" not in names[0]:
+        values = np.linalg.solve(cell.T, (values - origin).T).T
+    unwrapped = names[0].endswith("u")
+    if not unwrapped and all(c in columns for c in ("ix", "iy", "iz")):
+        values = values + np.column_stack([np.array(columns[c], dtype=int) for c in ("ix", "iy", "iz")])[order]
+        unwrapped = True
+    return {"fractional": values, "unwrapped": unwrapped, "symbols": np.array(_lammps_symbols(columns, species))[order].tolist()}
+
+
+def _lammps_symbols(columns, species):
+    if "element" in columns:
+        return columns["element"]
+    if species is not None and "type" in columns:
+        return [species[int(t) - 1] if int(t) > 0 else "?" for t in columns["type"]]
+    if "mass" in columns:
+        return [chemical_symbols[int(np.argmin(np.abs(atomic_masses - float(m))))] for m in columns["mass"]]
+    raise ValueError("no column element: pass species, the symbols of types 1, 2, …")
