@@ -1,0 +1,1 @@
+"""Interatomic potentials: PaiNN, its fast kernels, and classical ones."""

@@ -1,0 +1,75 @@
+"""Trained potentials on disk: weights as safetensors, everything else as JSON. Nothing is unpickled."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ..errors import GlasslibError
+from ..files import atomic, read_json, write_json
+from .model import Potential
+from .painn import PaiNN
+
+FORMAT = "glasslib potential 1"
+
+
+def stem(path):
+    """`path` without the suffix of either of a model's two files."""
+    path = Path(path)
+    return path.with_suffix("") if path.suffix in (".safetensors", ".json") else path
+
+
+def save_model(path, potential, metadata=None):
+    """Write `<path>.safetensors` (float32 weights) and `<path>.json` (sizes, species energies, scale, metadata)."""
+    path = stem(path)
+    weights = {name: w.detach().to(torch.float32).contiguous() for name, w in potential.network.state_dict().items()}
+    with atomic(path.with_name(path.name + ".safetensors")) as temporary:
+        save_file(weights, temporary, metadata={"format": FORMAT})
+    content = {
+        "format": FORMAT,
+        "network": potential.network.describe(),
+        "species_energies": potential.species_energies.tolist(),
+        "scale": potential.scale,
+        "metadata": metadata or {},
+    }
+    write_json(path.with_name(path.name + ".json"), content)
+    return path
+
+
+def load_model(path):
+    """Read a model that `save_model` wrote; `path` with or without suffix, or a folder that holds one model.
+
+    Raises
+    ------
+    GlasslibError
+        If a file is missing, truncated, or does not fit its description.
+    """
+    path = stem(path)
+    if path.is_dir():
+        found = sorted(path.glob("*.safetensors"))
+        if len(found) != 1:
+            raise GlasslibError(f"{path} holds {len(found)} models: give the path of one")
+        path = stem(found[0])
+    description, weights = path.with_name(path.name + ".json"), path.with_name(path.name + ".safetensors")
+    content = read_json(description, limit=1_000_000)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise GlasslibError(f"{description} is no model of this library (its format is not {FORMAT!r})")
+    try:
+        network = PaiNN(**content["network"])
+        energies, scale = np.array(content["species_energies"], float), float(content["scale"])
+        if energies.shape != (len(network.config.species),) or not np.isfinite([*energies, scale]).all():
+            raise GlasslibError(f"{description}: species energies and scale must be finite numbers, one energy a species")
+        state = load_file(weights)
+        network.load_state_dict(state)
+    except FileNotFoundError:
+        raise GlasslibError(f"no such file: {weights}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise GlasslibError(f"{description} does not describe a model ({error})") from None
+    except (SafetensorError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise GlasslibError(f"{weights} is damaged or does not fit its description ({reason}): restore it or train again") from None
+    if not all(torch.isfinite(w).all() for w in state.values()):
+        raise GlasslibError(f"{weights} holds weights that are not finite: restore it or train again")
+    return Potential(network, energies, scale)
