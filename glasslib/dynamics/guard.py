@@ -1,0 +1,118 @@
+"""When a run has left physics: not a number, exploding, atoms inside each other, a committee that disagrees."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from ase import units
+from ase.data import atomic_numbers, covalent_radii
+from vesin import NeighborList
+
+from ..errors import GlasslibError
+
+CORE = 0.5  # of the sum of covalent radii: Si-O 0.89 Å, O-O 0.66 Å, Na-O 1.16 Å, below anything seen in a melt at 4000 K
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Limits beyond which a run stops, its last good state kept.
+
+    Attributes
+    ----------
+    temperature : float
+        Highest kinetic temperature, K. Default: ten times the schedule's highest, at least 20 000 K, since overlaps of a random start heat it.
+    distance : dict
+        Shortest distance of a pair, Å, e.g. {"Si-O": 1.0}; pairs not named: half the sum of covalent radii.
+    force_spread : float
+        Largest disagreement of a committee's forces, eV/Å, where the calculator's results hold "force_spread" [atoms].
+        Default: not limited.
+    every : int
+        Steps between two checks. The energy is looked at in every step.
+    """
+
+    temperature: float = None
+    distance: dict = field(default_factory=dict)
+    force_spread: float = None
+    every: int = 20
+
+    def __post_init__(self):
+        for name in ("temperature", "force_spread"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0):
+                raise GlasslibError(f"guard: {name} must be a number above zero, not {value!r}")
+        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
+            raise GlasslibError(f"guard: every must be a whole number of at least 1, not {self.every!r}")
+        for pair, value in dict(self.distance).items():
+            if len(_symbols(pair)) != 2 or isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 5:
+                raise GlasslibError(f'guard: distance must look like {{"Si-O": 1.0}} (Å, below 5), not {{{pair!r}: {value!r}}}')
+
+
+class Watch:
+    """A guard at work on one set of atoms."""
+
+    def __init__(self, guard, atoms, highest):
+        self.guard, self.every = guard, guard.every
+        self.temperature = guard.temperature or max(10 * highest, 20000.0)
+        self.symbols = atoms.get_chemical_symbols()
+        kinds = sorted(set(self.symbols))
+        self.kind = np.array([kinds.index(s) for s in self.symbols])
+        self.shortest = np.array([[CORE * (_radius(a) + _radius(b)) for b in kinds] for a in kinds])
+        for pair, value in guard.distance.items():
+            a, b = _symbols(pair)
+            if a in kinds and b in kinds:
+                i, j = kinds.index(a), kinds.index(b)
+                self.shortest[i, j] = self.shortest[j, i] = value
+        self.neighbours = NeighborList(cutoff=float(self.shortest.max()), full_list=False)
+        self.degrees = max(1, 3 * len(atoms) - 3)
+
+    def trouble(self, atoms, results):
+        """What is wrong with the atoms, or None.
+
+        Returns
+        -------
+        (str, list of int) or None
+            A sentence, and the atoms that it is about.
+        """
+        broken = np.flatnonzero(~(np.isfinite(atoms.positions) & np.isfinite(atoms.arrays["momenta"])).all(axis=1))
+        if len(broken):
+            return f"positions or momenta of {self._names(broken)} are not finite", broken[:8].tolist()
+        if not np.isfinite(results.get("energy", 0.0)):
+            return "the potential energy is not finite", []
+        close = self.overlap(atoms)
+        if close:
+            i, j, distance, limit = close
+            return f"atoms {i} ({self.symbols[i]}) and {j} ({self.symbols[j]}) are {distance:.2f} Å apart, less than {limit:.2f} Å", [i, j]
+        kinetic = 0.5 * (atoms.arrays["momenta"] ** 2).sum(axis=1) / atoms.get_masses()
+        temperature = 2 * kinetic.sum() / (self.degrees * units.kB)
+        if temperature > self.temperature:
+            hot = np.argsort(kinetic)[::-1][:4]
+            return f"the temperature is {temperature:.0f} K, more than {self.temperature:.0f} K, fastest {self._names(hot)}", hot.tolist()
+        spread = results.get("force_spread")
+        if self.guard.force_spread is not None and spread is not None and np.max(spread) > self.guard.force_spread:
+            worst = np.argsort(spread)[::-1][:4]
+            return (
+                f"the committee's forces differ by {np.max(spread):.2f} eV/Å, more than {self.guard.force_spread:g}, on {self._names(worst)}",
+                worst.tolist(),
+            )
+        return None
+
+    def overlap(self, atoms):
+        """The worst pair that is too close, as (i, j, distance, limit), or None."""
+        first, second, distance = self.neighbours.compute(atoms.positions, atoms.cell.array, bool(atoms.pbc.any()), "ijd")
+        limits = self.shortest[self.kind[first], self.kind[second]]
+        short = distance < limits
+        if not short.any():
+            return None
+        k = np.flatnonzero(short)[np.argmin((distance / np.where(limits > 0, limits, np.inf))[short])]
+        return int(first[k]), int(second[k]), float(distance[k]), float(limits[k])
+
+    def _names(self, atoms):
+        text = ", ".join(f"{i} ({self.symbols[i]})" for i in atoms[:4])
+        return ("atom " if len(atoms) == 1 else "atoms ") + text + (", …" if len(atoms) > 4 else "")
+
+
+def _radius(symbol):
+    return float(covalent_radii[atomic_numbers[symbol]])
+
+
+def _symbols(pair):
+    return [s for s in str(pair).split("-") if s in atomic_numbers]
