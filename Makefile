@@ -5,9 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORES ?= $(shell nproc)
 
-export OMPI_MCA_rmaps_base_oversubscribe = 1
-
-.PHONY: help book test bench standard paper lab lint plan dft clean
+.PHONY: help book test bench standard paper lab lint plan dft pins clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,8 +41,12 @@ bench: $(STAMP)  ## time glasslib and its peers side by side
 lab: $(STAMP)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
-dft: $(STAMP)  ## install GPAW, to label frames (needs libxc, BLAS, FFTW and MPI of the system)
+dft: $(STAMP)  ## install GPAW, to label frames (needs the system's libxc, OpenBLAS and FFTW with headers)
+	PATH=$(CURDIR)/$(BIN):$$PATH GPAW_CONFIG=$(CURDIR)/.ci/gpaw_siteconfig.py \
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dft]'
+
+pins: $(STAMP)  ## write constraints.txt anew from this environment
+	$(BIN)/python -m pip freeze --exclude-editable --exclude glasslib | grep -v '@' | sed 's:+cpu$$::' > constraints.txt
 
 clean:  ## remove what was computed (runs/ and _build/); data/ stays
 	rm -rf runs _build

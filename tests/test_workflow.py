@@ -1,0 +1,93 @@
+import json
+
+import pytest
+import yaml
+
+from glasslib import GlasslibError, notebook, workflow
+
+QUICK = yaml.safe_load((workflow.ROOT / "profiles" / "quick.yml").read_text())
+
+
+def written(tmp_path, change):
+    path = tmp_path / "mine.yml"
+    path.write_text(yaml.safe_dump(QUICK | change))
+    return path
+
+
+@pytest.mark.parametrize("name", ["quick", "standard", "paper"])
+def test_shipped_profiles_are_valid(name):
+    profile = workflow.load_profile(name)
+    assert len(workflow.states(profile)) == len(profile["compositions"]) * len(profile["temperatures"]) * profile["replicas"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"temprature": [3000]}, "temperatures"),
+        ({"compositions": "NS2"}, "compositions"),
+        ({"compositions": ["NX"]}, "NX"),
+        ({"temperatures": ["hot"]}, "hot"),
+        ({"temperatures": [-300]}, "-300"),
+        ({"replicas": 0}, "replicas"),
+        ({"replicas": True}, "replicas"),
+        ({"04_simulation": {"timstep": 1.0}}, "timestep"),
+        ({"04_simulation": {"timestep": "fast"}}, "timestep"),
+        ({"04_simulations": {}}, "04_simulation"),
+    ],
+)
+def test_a_wrong_profile_is_refused_and_the_key_named(tmp_path, change, named):
+    with pytest.raises(GlasslibError, match=named):
+        workflow.load_profile(written(tmp_path, change))
+
+
+def test_a_profile_that_is_not_yaml_or_not_there(tmp_path):
+    (tmp_path / "bad.yml").write_text("a: [1\nb: {")
+    with pytest.raises(GlasslibError, match="bad.yml"):
+        workflow.load_profile(tmp_path / "bad.yml")
+    with pytest.raises(GlasslibError, match="quick"):
+        workflow.load_profile("quik")
+
+
+def test_yaml_cannot_run_code(tmp_path):
+    (tmp_path / "bad.yml").write_text("compositions: !!python/object/apply:os.system ['true']")
+    with pytest.raises(GlasslibError):
+        workflow.load_profile(tmp_path / "bad.yml")
+
+
+def test_values_of_a_profile_reach_the_notebook():
+    profile = workflow.load_profile("quick")
+    given = workflow.parameters(profile, "04_simulation", "runs/quick", composition="NS4", nonsense=1)
+    assert given["atoms"] == QUICK["04_simulation"]["atoms"] and given["composition"] == "NS4" and "nonsense" not in given
+
+
+def test_parse_values_reads_json_and_leaves_words():
+    assert workflow.parse_values([("q", "[1.7, 2]"), ("composition", "NS2"), ("n", "3")]) == {"q": [1.7, 2], "composition": "NS2", "n": 3}
+
+
+def test_types_of_notebook_parameters():
+    assert notebook._typed("t", 3, 2.0, "") == 3.0
+    for value, default in ((True, 1.0), ("1", 1.0), (1.5, 1), (1, True), ([1, "a"], [1.0]), ("x", [1.0])):
+        with pytest.raises(GlasslibError, match="parameter 't'"):
+            notebook._typed("t", value, default, "K")
+
+
+def test_a_signature_goes_stale_with_its_inputs(tmp_path):
+    data = tmp_path / "data.nc"
+    data.write_text("1")
+    run = notebook.Run("06_mean_squared_displacement", {"run_dir": "runs/quick"})
+    run.read(data)
+    record = {
+        "notebook": run.name,
+        "inputs": {str(data): workflow.notebook.sha256(data)},
+        "library_hash": notebook.library_hash(notebook.parts(run.name)),
+    }
+    executed = tmp_path / "out.ipynb"
+    executed.write_text(json.dumps({"cells": [{"outputs": [{"metadata": {"glasslib": record}}]}]}))
+    assert notebook.stale(executed) == []
+    data.write_text("2")
+    assert notebook.stale(executed) == [f"{data} has changed"]
+    record["library_hash"] = "0"
+    executed.write_text(json.dumps({"cells": [{"outputs": [{"metadata": {"glasslib": record}}]}]}))
+    assert "the library has changed" in notebook.stale(executed)
+    executed.write_text(json.dumps({"cells": []}))
+    assert notebook.stale(executed) != []
