@@ -1,0 +1,260 @@
+"""The training loop: `train(frames_train, frames_validation, out_dir, config)`."""
+
+import csv
+import hashlib
+import math
+import shutil
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numba
+import numpy as np
+import torch
+
+from ..errors import GlasslibError
+from ..files import atomic, folder, write_json
+from ..potential.storage import load_model, save_model
+from ..progress import Progress
+from ..provenance import RunRecord
+from .checkpoint import load_checkpoint, save_checkpoint
+from .config import TrainConfig
+from .distributed import processes, share, total
+from .engine import assess, gradients
+from .frames import collate, force_rms, prepare, species_energies
+from .network import fixed_part, new_potential
+
+TERMS = ("energy", "forces", "virial")
+
+
+def learning_rate(step, steps, config):
+    """Learning rate of a step: linear warm-up, then half a cosine down to `rate_floor` (Loshchilov and Hutter, ICLR, 2017)."""
+    if step < config.warmup:
+        return config.rate * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, steps - config.warmup)
+    return config.rate * (config.rate_floor + (1 - config.rate_floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def train(frames_train, frames_validation, out_dir, config=None, initial=None, resume=True, inputs=()):
+    """Train a potential, or refine one.
+
+    A run that was killed goes on from its last checkpoint when called again with the same arguments, and ends with the same
+    weights, bit for bit, as an unbroken one. It takes one core; under `torchrun` every process takes its share of each batch.
+
+    Parameters
+    ----------
+    frames_train, frames_validation : list of ase.Atoms
+        Labelled with energy (eV), forces (eV/Å) and, where periodic, stress (eV/Å³). Without validation frames the last averaged
+        weights are kept, otherwise those with the smallest validation loss.
+    out_dir : path
+        Gets `model.safetensors` and `model.json`, `history.csv`, `history.json`, a run record, and `checkpoints/` while under way.
+    config : TrainConfig
+    initial : path, optional
+        Model to start from; its species and sizes win over the config's, its species energies are fitted again to these frames.
+    resume : bool
+        False removes what an earlier run left in `out_dir`.
+    inputs : list of paths
+        Files the frames came from, for the record.
+
+    Returns
+    -------
+    pathlib.Path
+        `out_dir/model`, as `glasslib.potential.storage.load_model` takes it.
+
+    Raises
+    ------
+    GlasslibError
+        For unlabelled frames, unknown species, or a folder that holds a run with other parameters.
+    """
+    config = TrainConfig() if config is None else config
+    if not frames_train:
+        raise GlasslibError("no frames to train on: give at least one labelled frame")
+    out = folder(out_dir)
+    with one_thread(), processes() as (rank, size):
+        if not resume and rank == 0:
+            shutil.rmtree(out / "checkpoints", ignore_errors=True)
+        return Training(frames_train, frames_validation, out, config, initial, rank, size, inputs).run()
+
+
+@contextmanager
+def one_thread():
+    """One thread for PyTorch and Numba: small matrices gain nothing from more, two pools of waiting threads cost dearly, and results
+    cannot depend on the number of cores. More cores are for more processes."""
+    before = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        numba.set_num_threads(before[1])
+
+
+class Training:
+    """State of one run: potential, optimiser, averaged weights, history."""
+
+    def __init__(self, frames_train, frames_validation, out, config, initial, rank, size, inputs):
+        self.config, self.out, self.rank, self.size = config, out, rank, size
+        torch.manual_seed(config.seed)
+        started = load_model(initial) if initial else None
+        species = started.species if started else config.species
+        cutoff = started.cutoff if started else config.cutoff
+        data = prepare(frames_train, species, cutoff), prepare(frames_validation, species, cutoff)
+        self.potential = new_potential(config, started, species_energies(data[0], species), force_rms(data[0]))
+        self.train, self.validation = ([fixed_part(self.potential, frame) for frame in part] for part in data)
+        self.network = self.potential.network
+        self.names = [name for name, _ in self.network.named_parameters()]
+        self.weights = [w for _, w in self.network.named_parameters()]
+        self.optimiser = torch.optim.AdamW(self.weights, lr=config.rate, weight_decay=config.decay)
+        self.average = [w.detach().clone() for w in self.weights]
+        self.best = [w.clone() for w in self.average]
+        self.epoch, self.step, self.history = 0, 0, []
+        self.least, self.waited, self.stopped = math.inf, 0, False
+        self.steps = config.epochs * math.ceil(len(self.train) / config.batch)
+        self.record = RunRecord("training", config.asdict(), inputs, {"training": config.seed})
+        self.identity = self._identity(initial)
+
+    def _identity(self, initial):
+        """What a checkpoint must have in common with this run."""
+        digest = hashlib.sha256()
+        for frame in self.train + self.validation:
+            for tensor in (frame.species, frame.vector, frame.energy, frame.forces):
+                digest.update(tensor.numpy().tobytes())
+        return {"config": self.config.asdict(), "frames": digest.hexdigest(), "initial": str(Path(initial).name) if initial else None}
+
+    def run(self):
+        """Train to the end and write the model."""
+        self._restore()
+        with Progress(self.config.epochs, "training", "epochs", done=self.epoch, **({} if self.rank == 0 else {"every": 1e9})) as bar:
+            while self.epoch < self.config.epochs and not self.stopped:
+                self._one_epoch()
+                bar.update(note=self._note)
+                if self.rank == 0 and (self.epoch % self.config.keep_every == 0 or self.epoch == self.config.epochs or self.stopped):
+                    self._keep()
+        return self._finish()
+
+    def _one_epoch(self):
+        start = time.perf_counter()
+        order = np.random.default_rng([self.config.seed, self.epoch]).permutation(len(self.train))
+        sums = dict.fromkeys(TERMS, 0.0)
+        for begin in range(0, len(order), self.config.batch):
+            chosen = order[begin : begin + self.config.batch]
+            terms = self._step([self.train[i] for i in chosen])
+            for name in TERMS:
+                sums[name] += terms[name] * len(chosen) / len(order)
+        row = {"epoch": self.epoch + 1, "rate": self.optimiser.param_groups[0]["lr"], "loss": sum(sums.values())}
+        row |= {f"loss_{name}": value for name, value in sums.items()}
+        if self.validation:
+            row |= self._validate()
+        self.epoch += 1
+        value = row.get("validation_loss", row["loss"])
+        if not math.isfinite(value):
+            raise GlasslibError(f"training diverged in epoch {self.epoch}: lower `rate` or `clip`, or look for a wrong label")
+        if not self.validation or value < self.least:
+            self.least, self.waited = value, 0
+            for kept, new in zip(self.best, self.average, strict=True):
+                kept.copy_(new)
+        else:
+            self.waited += 1
+        self.stopped = 0 < self.config.patience <= self.waited
+        row["seconds"] = round(time.perf_counter() - start, 3)
+        self.history.append(row)
+
+    def _step(self, frames):
+        norm = {"frames": len(frames), "atoms": sum(len(f.species) for f in frames), "virials": float(sum(f.has_virial for f in frames))}
+        mine = share(frames, self.rank, self.size)
+        terms = gradients(self.potential, collate(mine) if mine else None, self.config, norm)
+        values = torch.tensor([terms.get(name, 0.0) for name in TERMS], dtype=torch.float64)
+        for w in self.weights:
+            w.grad = torch.zeros_like(w) if w.grad is None else w.grad
+        total([w.grad for w in self.weights])
+        total([values])
+        torch.nn.utils.clip_grad_norm_(self.weights, self.config.clip)
+        self.optimiser.param_groups[0]["lr"] = learning_rate(self.step, self.steps, self.config)
+        self.optimiser.step()
+        average(self.average, self.weights, self.config.average)
+        self.step += 1
+        return dict(zip(TERMS, values.tolist(), strict=True))
+
+    def _validate(self):
+        """Loss and root-mean-square errors of the averaged weights on the validation frames."""
+        saved = [w.detach().clone() for w in self.weights]
+        self._set(self.average)
+        frames = self.validation
+        norm = {"frames": len(frames), "atoms": sum(len(f.species) for f in frames), "virials": float(sum(f.has_virial for f in frames))}
+        sums = torch.zeros(6, dtype=torch.float64)
+        mine = share(frames, self.rank, self.size)
+        for begin in range(0, len(mine), self.config.batch):
+            sums += assess(self.potential, collate(mine[begin : begin + self.config.batch]), self.config, norm)
+        total([sums])
+        self._set(saved)
+        loss, energy, force, virial = float(sums[:3].sum()), *sums[3:].tolist()
+        return {
+            "validation_loss": loss,
+            "energy_rmse": math.sqrt(energy / norm["frames"]),
+            "force_rmse": math.sqrt(force / (3 * norm["atoms"])),
+            "virial_rmse": math.sqrt(virial / (9 * max(norm["virials"], 1))),
+        }
+
+    def _set(self, values):
+        with torch.no_grad():
+            for w, value in zip(self.weights, values, strict=True):
+                w.copy_(value)
+
+    def _note(self):
+        row = self.history[-1]
+        errors = f", validation {row['energy_rmse'] * 1e3:.1f} meV/atom, {row['force_rmse'] * 1e3:.0f} meV/Å" if self.validation else ""
+        return f"loss {row['loss']:.4g}{errors}"
+
+    def _keep(self):
+        tensors = {}
+        for i, name in enumerate(self.names):
+            moments = self.optimiser.state[self.weights[i]]
+            tensors |= {f"weights.{name}": self.weights[i], f"average.{name}": self.average[i], f"best.{name}": self.best[i]}
+            tensors |= {f"first.{name}": moments["exp_avg"], f"second.{name}": moments["exp_avg_sq"]}
+        state = {"epoch": self.epoch, "step": self.step, "least": self.least, "waited": self.waited, "stopped": self.stopped}
+        state |= {"history": self.history, "identity": self.identity}
+        save_checkpoint(self.out / "checkpoints", self.epoch, tensors, state)
+
+    def _restore(self):
+        found = load_checkpoint(self.out / "checkpoints", warn=print if self.rank == 0 else None)
+        if found is None:
+            return
+        _, tensors, state = found
+        if state["identity"] != self.identity:
+            raise GlasslibError(f"{self.out} holds a run with other parameters or frames: choose another folder, or train with resume=False")
+        for i, name in enumerate(self.names):
+            with torch.no_grad():
+                self.weights[i].copy_(tensors[f"weights.{name}"])
+            self.average[i].copy_(tensors[f"average.{name}"])
+            self.best[i].copy_(tensors[f"best.{name}"])
+            self.optimiser.state[self.weights[i]] = {
+                "step": torch.tensor(float(state["step"])),
+                "exp_avg": tensors[f"first.{name}"],
+                "exp_avg_sq": tensors[f"second.{name}"],
+            }
+        self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+        self.least, self.waited, self.stopped = state["least"], state["waited"], state["stopped"]
+
+    def _finish(self):
+        path = self.out / "model"
+        if self.rank == 0:
+            self._set(self.best)
+            last = self.history[-1]
+            metadata = {"training": self.config.asdict(), "epochs": self.epoch, "frames": len(self.train)}
+            metadata |= {key: last[key] for key in ("energy_rmse", "force_rmse", "virial_rmse") if key in last}
+            save_model(path, self.potential, metadata)
+            columns = list(last)
+            with atomic(self.out / "history.csv") as temporary, open(temporary, "w", newline="") as stream:
+                writer = csv.DictWriter(stream, columns)
+                writer.writeheader()
+                writer.writerows(self.history)
+            write_json(self.out / "history.json", self.history)
+            self.record.save(path.with_suffix(".safetensors"), history=last)
+        return path
+
+
+def average(averages, weights, decay):
+    """One step of the exponential moving average: a ← decay · a + (1 − decay) · w (Polyak and Juditsky, SIAM J. Control Optim., 1992)."""
+    with torch.no_grad():
+        torch._foreach_lerp_(averages, weights, 1 - decay)

@@ -1,0 +1,61 @@
+"""The network as training sees it: energies from undirected pairs, and what has no weights taken off the labels once."""
+
+from dataclasses import replace
+
+import torch
+
+from ..potential.model import Potential
+from ..potential.painn import PaiNN
+from .pairs import PairMessage
+
+
+def new_potential(config, started, energies, scale):
+    """A potential to train: a fresh one, or `started` with these species energies.
+
+    A fresh one has the sizes of `config` and the energy unit `scale` Å times the force rms; a refined one keeps its own.
+    """
+    if started is not None:
+        return Potential(started.network, energies, started.scale)
+    sizes = {key: getattr(config, key) for key in ("species", "features", "interactions", "radial", "cutoff")}
+    return Potential(PaiNN(**sizes), energies, scale)
+
+
+def directed(frame, vector):
+    """Species, centre, neighbour and vector of both directions of each pair, as PaiNN takes them."""
+    centre, neighbour = torch.cat([frame.left, frame.right]), torch.cat([frame.right, frame.left])
+    return frame.species, centre, neighbour, torch.cat([vector, -vector])
+
+
+def fixed_part(potential, frame):
+    """`frame` with species energies and core repulsion taken off its labels: what is left for the network."""
+    vector = frame.vector.double().requires_grad_()
+    energy = potential.repulsion(*directed(frame, vector)).sum()
+    g = torch.autograd.grad(energy, vector)[0] if energy.requires_grad else torch.zeros_like(vector)
+    forces = frame.forces.double().index_add(0, frame.left, -g).index_add(0, frame.right, g)
+    virial = frame.virial.double() - (vector[:, :, None] * g[:, None]).sum(0)
+    energy = frame.energy.double() - potential.species_energies[frame.species].sum() - energy
+    kind = frame.vector.dtype
+    return replace(frame, energy=energy.detach().to(kind), forces=forces.detach().to(kind), virial=virial.detach().to(kind))
+
+
+def pair_energies(potential, frame, vector, fast=True):
+    """Energy of each atom [atoms] from the network alone, eV; unless `fast`, by plain PyTorch that can be differentiated twice.
+
+    `vector` [pairs, 3] stands in for that of `frame`.
+    """
+    network = potential.network
+    if not fast:
+        return potential.scale * network(*directed(frame, vector))
+    first = torch.nn.functional.pad(frame.n_pairs.cumsum(0), (1, 0))
+    pairs = first.numpy(), frame.left.numpy(), frame.right.numpy()
+    distance = vector.norm(dim=1)
+    unit = vector / distance[:, None]
+    basis, cut = network.basis(distance)
+    basis = torch.cat([basis * cut[:, None], cut[:, None]], 1)
+    s = network.embedding(frame.species)
+    v = s.new_zeros(len(s), 3, s.shape[1])
+    for message, update in zip(network.messages, network.updates, strict=True):
+        filters = basis @ torch.cat([message.filter.weight, message.filter.bias[:, None]], 1).T
+        ds, dv = PairMessage.apply(message.phi(s), v, filters, unit, pairs)
+        s, v = update(s + ds, v + dv)
+    return potential.scale * network.readout(s)[:, 0]

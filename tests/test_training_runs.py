@@ -1,0 +1,137 @@
+"""Whole training runs: they learn, survive kill -9 bit for bit, and do not depend on the number of processes."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from test_training import SMALL, frame
+
+from glasslib.errors import GlasslibError
+from glasslib.potential.storage import load_model
+from glasslib.training import TrainConfig, evaluate, train
+
+TINY = dataclasses.replace(SMALL, epochs=12, batch=2, rate=3e-3, warmup=5, average=0.8, huber=0.0)
+
+SCRIPT = """
+    import dataclasses, sys
+    import torch
+    torch.set_num_threads(1)
+    from glasslib.training import train
+    from test_training import frame
+    from test_training_runs import TINY
+    config = dataclasses.replace(TINY, epochs=int(sys.argv[2]))
+    train([frame(s) for s in range(5)], [frame(7), frame(8)], sys.argv[1], config)
+"""
+
+
+def command(out, epochs, *launcher):
+    return [sys.executable, *launcher, "-c", textwrap.dedent(SCRIPT), str(out), str(epochs)]
+
+
+def environment():
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.path.join(root, "tests")]), "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+
+
+def weights(out):
+    return load_file(out / "model.safetensors")
+
+
+def test_a_few_frames_can_be_learnt_by_heart(tmp_path):
+    frames = [frame(seed) for seed in range(3)]
+    config = dataclasses.replace(TINY, features=16, epochs=250, batch=3, rate=1e-2, average=0.9)
+    model = load_model(train(frames, [], tmp_path, config))
+    table = evaluate(model, frames)
+    spread = np.concatenate([made.get_forces() for made in frames]).std() * 1000
+    assert table.loc[("all", "all")].force_rmse < 0.1 * spread
+    assert table.loc[("all", "all")].energy_rmse < 30
+
+
+def test_both_engines_follow_the_same_loss_curve(tmp_path):
+    curves = []
+    for engine in ("reference", "fast"):
+        config = dataclasses.replace(TINY, engine=engine)
+        train([frame(s) for s in range(5)], [frame(7)], tmp_path / engine, config)
+        curves.append([row["loss"] for row in json.loads((tmp_path / engine / "history.json").read_text())])
+    np.testing.assert_allclose(curves[1], curves[0], rtol=0.01)
+    assert curves[0][-1] < 0.9 * curves[0][0]
+
+
+def test_a_run_killed_twice_ends_bit_for_bit_as_an_unbroken_one(tmp_path):
+    epochs = 60
+    subprocess.run(command(tmp_path / "whole", epochs), env=environment(), check=True, capture_output=True)
+    broken = tmp_path / "broken"
+    for survived in (3, 20):
+        process = subprocess.Popen(command(broken, epochs), env=environment(), stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not any(
+            int(path.stem.split("-")[1]) >= survived for path in broken.glob("checkpoints/checkpoint-*.json")
+        ):
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (broken / "model.safetensors").exists(), "killed too late to show anything"
+    subprocess.run(command(broken, epochs), env=environment(), check=True, capture_output=True)
+    whole, again = weights(tmp_path / "whole"), weights(broken)
+    assert whole.keys() == again.keys()
+    assert all(np.array_equal(whole[name], again[name]) for name in whole)
+    first, second = (json.loads((tmp_path / name / "history.json").read_text()) for name in ("whole", "broken"))
+    for row in first + second:
+        del row["seconds"]
+    assert first == second and len(first) == epochs
+
+
+def test_two_processes_train_as_one_does(tmp_path):
+    subprocess.run(command(tmp_path / "one", 4), env=environment(), check=True, capture_output=True)
+    script = tmp_path / "run.py"
+    script.write_text(textwrap.dedent(SCRIPT))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script), str(tmp_path / "two"), "4"]
+    subprocess.run(launch, env=environment(), check=True, capture_output=True)
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in one:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-3, atol=2e-5, err_msg=name)
+    curves = [[row["loss"] for row in json.loads((tmp_path / name / "history.json").read_text())] for name in ("one", "two")]
+    np.testing.assert_allclose(curves[1], curves[0], rtol=1e-5)
+
+
+def test_training_stops_when_validation_no_longer_improves(tmp_path):
+    config = dataclasses.replace(TINY, epochs=400, patience=3, rate=0.03, average=0.0)
+    train([frame(0)], [frame(7)], tmp_path, config)
+    history = json.loads((tmp_path / "history.json").read_text())
+    values = [row["validation_loss"] for row in history]
+    assert len(values) < 400
+    assert int(np.argmin(values)) == len(values) - 1 - 3
+
+
+def test_refining_starts_from_the_model_with_new_species_energies(tmp_path):
+    frames = [frame(seed) for seed in range(4)]
+    config = dataclasses.replace(TINY, epochs=80, rate=1e-2)
+    first = train(frames, [], tmp_path / "first", config)
+    for made in frames:
+        made.calc.results["energy"] += 40.0 * len(made)
+    refined = train(frames, [], tmp_path / "second", dataclasses.replace(TINY, epochs=1, rate=1e-9, features=99), initial=first)
+    before = evaluate(load_model(first), [frame(seed) for seed in range(4)])
+    after = evaluate(load_model(refined), frames)
+    row, other = after.loc[("all", "all")], before.loc[("all", "all")]
+    assert row.force_rmse == pytest.approx(other.force_rmse, rel=1e-3)
+    assert row.energy_rmse < 3 * other.energy_rmse + 50
+
+
+def test_another_run_in_the_same_folder_is_refused(tmp_path):
+    train([frame(0)], [], tmp_path, dataclasses.replace(TINY, epochs=1))
+    with pytest.raises(GlasslibError, match="other parameters"):
+        train([frame(0)], [], tmp_path, dataclasses.replace(TINY, epochs=2))
+    train([frame(0)], [], tmp_path, dataclasses.replace(TINY, epochs=2), resume=False)
+
+
+def test_training_on_nothing_is_refused(tmp_path):
+    with pytest.raises(GlasslibError, match="no frames"):
+        train([], [], tmp_path, TrainConfig())
