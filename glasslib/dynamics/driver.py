@@ -139,7 +139,8 @@ class _Run:
     def _begin(self):
         self.rng = np.random.default_rng(self.seed)
         self.step = self.index = self.local = 0
-        self.time, self.wall, self.sessions, self.last_frame = 0.0, 0.0, 1, -1
+        self.time = self.stage_time = self.wall = 0.0
+        self.sessions, self.last_frame = 1, -1
         self.stage_cell = self.atoms.cell.array.copy()
         temperature = next((s.first("temperature") for s in self.stages if s.temperature is not None), None)
         if not self.atoms.has("momenta") or not self.atoms.get_momenta().any():
@@ -158,7 +159,7 @@ class _Run:
         self.rng = np.random.default_rng()
         self.rng.bit_generator.state = meta["rng"]
         self.step, self.index, self.local, self.time = (meta[k] for k in ("step", "stage", "local", "time"))
-        self.wall, self.sessions, self.last_frame = meta["wall"], meta["sessions"] + 1, meta["last_frame"]
+        self.stage_time, self.wall, self.sessions, self.last_frame = meta["stage_time"], meta["wall"], meta["sessions"] + 1, meta["last_frame"]
         self.stage_cell = arrays["stage_cell"]
         self.atoms.set_cell(arrays["cell"])
         self.atoms.positions[:] = arrays["positions"]
@@ -171,7 +172,7 @@ class _Run:
         """Checkpoint of all that decides the next step; `integrator_state` is empty at the start of a stage."""
         meta = {
             "identity": self.identity, "probe": self.probe, "step": self.step, "stage": self.index, "local": self.local,
-            "time": self.time, "last_frame": self.last_frame, "rng": self.rng.bit_generator.state, "wall": self.wall,
+            "time": self.time, "stage_time": self.stage_time, "last_frame": self.last_frame, "rng": self.rng.bit_generator.state, "wall": self.wall,
             "sessions": self.sessions, "symbols": self.atoms.get_chemical_symbols(), "attrs": self.attrs,
         }  # fmt: skip
         arrays = {
@@ -192,7 +193,6 @@ class _Run:
 
     def _stage(self, stage):
         frames = stage.frames()
-        start_time = self.time - self.local * stage.timestep / 1000
         integrator = self._integrator(stage)
         if self.local == 0:
             self.atoms.get_forces()
@@ -203,7 +203,8 @@ class _Run:
         note = functools.partial(self._note, stage)
         upcoming = int(np.searchsorted(frames, self.local, side="right"))
         calculator, watch = self.calculator, self.watch
-        while self.local < stage.steps:
+        index = self.index
+        while self.index == index:  # the checkpoint at the end of the stage moves on to the next one
             if stage.ramped:
                 set_targets(integrator, stage.at("temperature", self.local), stage.at("pressure", self.local))
             if stage.deformed and self.local % DEFORM_EVERY == 0:
@@ -215,7 +216,7 @@ class _Run:
                 self._failed(stage, error)
             self.local += 1
             self.step += 1
-            self.time = start_time + self.local * stage.timestep / 1000
+            self.time = self.stage_time + self.local * stage.timestep / 1000
             results = getattr(calculator, "results", {})
             due = self.step % self.checkpoint_every == 0 or self.local == stage.steps
             if due or self.step % watch.every == 0 or not np.isfinite(results.get("energy", 0.0)):
@@ -230,7 +231,6 @@ class _Run:
             self.bar.update(note=note)
             if due:
                 integrator = self._checkpoint(stage, integrator)
-        self.index, self.local = self.index + 1, 0
 
     def _integrator(self, stage):
         """The integrator as a restart makes it, so that an unbroken run and a resumed one take the same way through the code."""
@@ -248,11 +248,9 @@ class _Run:
             self.integrator_state = get_state(integrator)
             self._save()
             return self._integrator(stage)
-        here = self.index, self.local, self.stage_cell
         self.integrator_state = {}
-        self.index, self.local, self.stage_cell = self.index + 1, 0, self.atoms.cell.array.copy()
+        self.index, self.local, self.stage_cell, self.stage_time = self.index + 1, 0, self.atoms.cell.array.copy(), self.time
         self._save()
-        self.index, self.local, _ = here
         return integrator
 
     def _frame(self):

@@ -22,7 +22,7 @@ from ..errors import GlasslibError
 from ..files import atomic, explain
 from .trajectory import Trajectory, check_finite, checked_cell, checked_species, checked_step, checked_time
 
-CHUNK_BYTES = 512_000
+CHUNK_BYTES = 128_000  # a few frames: small enough to read one, large enough to read all
 MOST_ATOMS, MOST_FRAMES = 20_000_000, 50_000_000
 LENGTH = {"Angstrom": 1.0, "angstrom": 1.0, "A": 1.0, "Å": 1.0, "nm": 10.0, "pm": 0.01}  # in Å
 TIME = {"ps": 1.0, "fs": 1e-3, "ns": 1e3, "us": 1e6, "s": 1e12, "second": 1e12}  # in ps

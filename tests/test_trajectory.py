@@ -1,0 +1,303 @@
+"""Trajectories: what is written is what is read, in other programs too, and damaged files are named."""
+
+import warnings
+
+import ase.io
+import h5py
+import numpy as np
+import pytest
+from ase import Atoms
+
+from glasslib import GlasslibError
+from glasslib.trajectory import Trajectory, read, unwrap
+from glasslib.trajectory.h5md import Writer
+
+SPECIES = ["O"] * 6 + ["Na"] * 4 + ["Si"] * 2
+CELL = np.array([[11.0, 0, 0], [1.5, 10.0, 0], [0.5, -1.0, 12.0]])
+
+
+def walk(frames=40, seed=0, size=0.3):
+    """Unwrapped random walks that leave the cell."""
+    rng = np.random.default_rng(seed)
+    start = rng.random((len(SPECIES), 3)) @ CELL
+    return start + np.cumsum(rng.normal(scale=size, size=(frames, len(SPECIES), 3)), axis=0) + np.arange(frames)[:, None, None] * 0.4
+
+
+def sample(frames=40, **options):
+    time = np.cumsum(np.random.default_rng(1).uniform(0.01, 2, frames))
+    return Trajectory(walk(frames), SPECIES, CELL, time, step=np.arange(frames) ** 2, attrs={"temperature": 3000.0, "ensemble": "NVT"}, **options)
+
+
+def wrapped_images(trajectory):
+    images = [trajectory.atoms(k, wrap=True) for k in range(len(trajectory))]
+    assert any(np.abs(a.positions - p).max() > 5 for a, p in zip(images, trajectory.positions, strict=True))
+    return images
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 4e-6), ("float64", 0.0)])
+def test_saving_and_opening_returns_everything(tmp_path, dtype, tolerance):
+    saved = sample(log={"time": np.arange(5.0), "pressure": np.ones(5)}, masses=np.arange(1.0, 13.0))
+    opened = Trajectory.open(saved.save(tmp_path / "a.h5", dtype=dtype))
+    assert np.abs(np.asarray(opened.positions) - saved.positions).max() <= tolerance
+    for name in ("species", "cell", "time", "step", "masses"):
+        assert np.array_equal(getattr(opened, name), getattr(saved, name)), name
+    assert opened.attrs == saved.attrs
+    assert np.array_equal(opened.log["pressure"], np.ones(5))
+    assert opened.ensemble == "NVT" and opened.constant_cell
+
+
+def test_coordinates_too_large_for_float32_are_kept_in_float64(tmp_path):
+    far = Trajectory(walk() + 1e6, SPECIES, CELL, np.arange(40.0))
+    assert np.array_equal(np.asarray(Trajectory.open(far.save(tmp_path / "a.h5")).positions), far.positions)
+
+
+def test_a_changing_cell_is_kept_frame_by_frame(tmp_path):
+    cells = CELL * np.linspace(1, 1.1, 40)[:, None, None]
+    opened = Trajectory.open(Trajectory(walk(), SPECIES, cells, np.arange(40.0)).save(tmp_path / "a.h5"))
+    assert np.array_equal(opened.cell, cells) and opened.ensemble == "NPT"
+    assert np.allclose(opened.volume, np.abs(np.linalg.det(cells)))
+    assert opened[7:8].constant_cell
+
+
+@pytest.mark.parametrize("key", [3, -1, slice(5, 30, 4), [3, 9, 2], (slice(2, 8), 4), (5, slice(None), 1), np.arange(40) % 3 == 0])
+def test_indexing_on_disk_equals_indexing_in_memory(tmp_path, key):
+    saved = sample()
+    opened = Trajectory.open(saved.save(tmp_path / "a.h5", dtype="float64"))
+    assert np.array_equal(opened.positions[key], saved.positions[key])
+
+
+def test_views_of_species_and_frames_agree_on_disk_and_in_memory(tmp_path):
+    saved = sample()
+    opened = Trajectory.open(saved.save(tmp_path / "a.h5", dtype="float64"))
+    for species in ("Na", ["O", "Si"]):
+        expected = saved.positions[4:30:3][:, np.isin(SPECIES, species)]
+        for part in (opened[4:30:3].select(species), opened.select(species)[4:30:3], saved.select(species)[4:30:3]):
+            assert np.array_equal(np.asarray(part.positions), expected)
+            assert np.array_equal(part.time, saved.time[4:30:3]) and np.array_equal(part.step, saved.step[4:30:3])
+            assert set(part.species) == set(np.atleast_1d(species))
+
+
+@pytest.mark.parametrize("size", [None, 1, 7, 100])
+def test_blocks_cover_every_frame_once(tmp_path, size):
+    opened = Trajectory.open(sample().save(tmp_path / "a.h5", dtype="float64"))
+    parts = [(np.arange(40)[part], block) for part, block in opened.blocks(size)]
+    assert np.array_equal(np.concatenate([frames for frames, _ in parts]), np.arange(40))
+    assert np.array_equal(np.concatenate([block for _, block in parts]), walk())
+
+
+def test_mdanalysis_reads_the_file(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mda = pytest.importorskip("MDAnalysis")
+        saved = sample()
+        path = saved.save(tmp_path / "a.h5")
+        universe = mda.Universe.empty(len(SPECIES), trajectory=False)
+        universe.load_new(str(path), format="H5MD")
+    assert universe.trajectory.n_frames == 40
+    for frame, time, positions in zip(universe.trajectory, saved.time, saved.positions, strict=True):
+        assert frame.time == pytest.approx(time)
+        assert np.abs(frame.positions - positions).max() < 1e-5
+        assert np.allclose(frame.dimensions, Atoms(cell=CELL).cell.cellpar(), atol=1e-4)
+
+
+def test_the_file_follows_h5md(tmp_path):
+    with h5py.File(sample().save(tmp_path / "a.h5")) as file:
+        assert file["h5md"].attrs["version"].tolist() == [1, 1]
+        assert "name" in file["h5md/author"].attrs and {"name", "version"} <= set(file["h5md/creator"].attrs)
+        group = file["particles/trajectory"]
+        assert group["box"].attrs["dimension"] == 3 and group["box"].attrs["boundary"].tolist() == [b"periodic"] * 3
+        assert group["position/value"].attrs["unit"] == "Angstrom" and group["position/time"].attrs["unit"] == "ps"
+        assert group["box/edges/time"] == group["position/time"] and group["box/edges/step"] == group["position/step"]
+        assert h5py.check_enum_dtype(group["species"].dtype) == {"O": 8, "Na": 11, "Si": 14}
+
+
+def test_h5md_of_other_programs_in_nm_and_fs_with_image_flags(tmp_path):
+    positions = walk()
+    cell = np.diag([10.0, 11.0, 12.0])
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        group = file.create_group("particles/all")
+        image = np.floor(positions / np.diag(cell)).astype(int)
+        group["position/value"] = (positions - image * np.diag(cell)) / 10
+        group["position/value"].attrs["unit"] = b"nm"
+        group["position/step"], group["position/time"] = 10, 20.0
+        group["position/time"].attrs["unit"] = b"fs"
+        group["position/time"].attrs["offset"] = 100.0
+        group["image/value"] = image
+        group["box/edges"] = np.diag(cell) / 10
+        group["species"] = np.array([8] * 6 + [11] * 4 + [14] * 2)
+    opened = Trajectory.open(tmp_path / "a.h5")
+    assert np.allclose(np.asarray(opened.positions), positions, atol=1e-9)
+    assert np.allclose(opened.cell, cell) and np.allclose(opened.time, 0.1 + 0.02 * np.arange(40))
+    assert opened.species.tolist() == SPECIES and opened.step[3] == 30
+
+
+def test_wrapped_ase_images_are_unwrapped_by_the_minimum_image(tmp_path):
+    truth = sample()
+    images = wrapped_images(truth)
+    ase.io.write(tmp_path / "a.extxyz", images)
+    ase.io.write(tmp_path / "a.traj", images)
+    for trajectory in (Trajectory.from_ase(images), read(tmp_path / "a.extxyz"), read(tmp_path / "a.traj", interval=0.5)):
+        moved = trajectory.positions - trajectory.positions[0]
+        assert np.allclose(moved, truth.positions - truth.positions[0], atol=1e-6)
+
+
+def test_a_step_that_may_be_a_jump_is_refused():
+    fractional = np.zeros((3, 2, 3))
+    fractional[2, 1, 0] = 0.4
+    with pytest.raises(GlasslibError, match="atom 1 moves by more than a third .* frames 1 and 2"):
+        unwrap(fractional)
+
+
+LAMMPS_COLUMNS = {
+    "id element xu yu zu": lambda a, s, i: a,
+    "id element x y z ix iy iz": lambda a, s, i: np.column_stack([a - i @ CELL_L, i]),
+    "id element xs ys zs ix iy iz": lambda a, s, i: np.column_stack([s - i, i]),
+    "id element xsu ysu zsu": lambda a, s, i: s,
+    "id element x y z": lambda a, s, i: a - i @ CELL_L,
+}
+CELL_L = np.array([[11.0, 0, 0], [1.5, 10.0, 0], [0.5, -1.0, 12.0]])
+ORIGIN = np.array([-1.0, 2.0, 0.5])
+
+
+def write_dump(path, columns, convert, positions):
+    (xx, _, _), (xy, yy, _), (xz, yz, zz) = CELL_L
+    low = ORIGIN + [min(0, xy, xz, xy + xz), min(0, yz), 0]
+    high = ORIGIN + [xx + max(0, xy, xz, xy + xz), yy + max(0, yz), zz]
+    order = np.random.default_rng(3).permutation(len(SPECIES))
+    with open(path, "w") as out:
+        for number, frame in enumerate(positions):
+            scaled = frame @ np.linalg.inv(CELL_L)
+            image = np.floor(scaled).astype(int)
+            values = np.array(convert(frame, scaled, image))
+            if "s" not in columns.split()[2]:
+                values[:, :3] += ORIGIN
+            out.write(f"ITEM: TIMESTEP\n{number * 100}\nITEM: NUMBER OF ATOMS\n{len(SPECIES)}\nITEM: BOX BOUNDS xy xz yz pp pp pp\n")
+            for k, tilt in enumerate((xy, xz, yz)):
+                out.write(f"{float(low[k])!r} {float(high[k])!r} {float(tilt)!r}\n")
+            out.write(f"ITEM: ATOMS {columns}\n")
+            for atom in order:
+                numbers = " ".join(f"{v:.10f}" if c < 3 else str(int(v)) for c, v in enumerate(values[atom]))
+                out.write(f"{atom + 1} {SPECIES[atom]} {numbers}\n")
+
+
+@pytest.mark.parametrize("columns", LAMMPS_COLUMNS)
+def test_lammps_dumps_of_every_kind_of_coordinates_agree(tmp_path, columns):
+    positions = walk(20)
+    write_dump(tmp_path / "a.dump", columns, LAMMPS_COLUMNS[columns], positions)
+    trajectory = read(tmp_path / "a.dump", timestep=2.0)
+    assert np.allclose(trajectory.cell, CELL_L) and trajectory.species.tolist() == SPECIES
+    assert np.allclose(trajectory.positions - trajectory.positions[0], positions - positions[0], atol=1e-7)
+    assert np.allclose(trajectory.time, 0.2 * np.arange(20)) and trajectory.step.tolist() == list(range(0, 2000, 100))
+    inside = (trajectory.positions[0] - positions[0]) @ np.linalg.inv(CELL_L)
+    assert np.allclose(inside, np.round(inside), atol=1e-7)
+
+
+def test_truncated_lammps_dumps_are_refused(tmp_path):
+    write_dump(tmp_path / "a.dump", "id element xu yu zu", LAMMPS_COLUMNS["id element xu yu zu"], walk(3))
+    whole = (tmp_path / "a.dump").read_text()
+    for length in range(200, len(whole) - 20, 331):
+        (tmp_path / "b.dump").write_text(whole[:length])
+        with pytest.raises(GlasslibError) as caught:
+            read(tmp_path / "b.dump", timestep=1.0)
+        assert "b.dump" in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(GlasslibError, match="timestep in fs"):
+        read(tmp_path / "a.dump")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"positions": np.zeros((3, 12, 2))}, "shape"),
+        ({"positions": np.full((3, 12, 3), np.nan)}, "frame 0, atom 0 is not a finite"),
+        ({"species": SPECIES[:-1]}, "12 atoms"),
+        ({"species": ["Xx"] * 12}, "'Xx' is no chemical symbol"),
+        ({"cell": np.eye(2)}, "cell must have the shape"),
+        ({"cell": np.zeros((3, 3))}, "volume above zero"),
+        ({"time": [0.0, 1.0]}, "3 values"),
+        ({"time": [0.0, 1.0, 1.0]}, "strictly increasing"),
+        ({"time": [0.0, 1.0, np.inf]}, "finite"),
+        ({"step": [0, 1, 1]}, "step"),
+        ({"masses": np.zeros(12)}, "masses"),
+    ],
+)
+def test_wrong_arguments_are_named(change, message):
+    given = {"positions": walk(3), "species": SPECIES, "cell": CELL, "time": [0.0, 1.0, 2.0]} | change
+    with pytest.raises(GlasslibError, match=message):
+        Trajectory(**given)
+
+
+def test_truncated_files_are_refused_at_every_length(tmp_path):
+    whole = sample().save(tmp_path / "a.h5").read_bytes()
+    for length in [0, 7, *range(100, len(whole), len(whole) // 25)]:
+        (tmp_path / "b.h5").write_bytes(whole[:length])
+        with pytest.raises(GlasslibError) as caught:
+            Trajectory.open(tmp_path / "b.h5")
+        assert "b.h5" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_flipped_bytes_of_positions_are_noticed(tmp_path):
+    saved = sample()
+    whole = saved.save(tmp_path / "a.h5").read_bytes()
+    data = np.asarray(saved.positions, np.float32).tobytes()
+    start = whole.index(data)
+    rng = np.random.default_rng(5)
+    for place in rng.integers(start, start + len(data), 40):
+        changed = bytearray(whole)
+        changed[place] ^= int(rng.integers(1, 256))
+        (tmp_path / "b.h5").write_bytes(changed)
+        with pytest.raises(GlasslibError, match="damaged"):
+            np.asarray(Trajectory.open(tmp_path / "b.h5").positions)
+
+
+def test_flipped_bytes_anywhere_end_in_a_trajectory_or_a_named_error(tmp_path):
+    whole = sample().save(tmp_path / "a.h5").read_bytes()
+    rng = np.random.default_rng(6)
+    for place in rng.choice(np.flatnonzero(np.frombuffer(whole, np.uint8)), 300):
+        changed = bytearray(whole)
+        changed[place] ^= int(rng.integers(1, 256))
+        (tmp_path / "b.h5").write_bytes(changed)
+        try:
+            opened = Trajectory.open(tmp_path / "b.h5")
+            assert np.asarray(opened.positions).shape == (40, 12, 3)
+        except GlasslibError as error:
+            assert "\n" not in str(error)
+
+
+def test_a_file_that_points_outside_itself_is_refused(tmp_path):
+    sample().save(tmp_path / "a.h5")
+    sample().save(tmp_path / "b.h5")
+    with h5py.File(tmp_path / "b.h5", "a") as file:
+        del file["particles/trajectory/position/value"]
+        file["particles/trajectory/position/value"] = h5py.ExternalLink(str(tmp_path / "a.h5"), "particles/trajectory/position/value")
+    with pytest.raises(GlasslibError, match="points to another file"):
+        Trajectory.open(tmp_path / "b.h5")
+
+
+@pytest.mark.parametrize("missing", ["species", "box/edges", "position/time", "position/value"])
+def test_missing_parts_are_named(tmp_path, missing):
+    sample().save(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file[f"particles/trajectory/{missing}"]
+    with pytest.raises(GlasslibError, match=missing):
+        Trajectory.open(tmp_path / "a.h5")
+
+
+def test_a_failed_write_leaves_no_file(tmp_path):
+    with pytest.raises(GlasslibError, match="order of time"), Writer(tmp_path / "a.h5", SPECIES) as writer:
+        writer.append(walk(2), CELL, [1.0, 2.0])
+        writer.append(walk(1), CELL, [1.5])
+    with pytest.raises(GlasslibError, match="at least one frame"), Writer(tmp_path / "a.h5", SPECIES):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_files_are_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("hello")
+    (tmp_path / "a.xyz").write_text("3\n\nO 0 0")
+    for name in ("a.txt", "a.xyz", "none.h5"):
+        with pytest.raises(GlasslibError, match=name):
+            read(tmp_path / name)
+
+
+def test_saving_twice_gives_the_same_bytes(tmp_path):
+    assert sample().save(tmp_path / "a.h5").read_bytes() == sample().save(tmp_path / "b.h5").read_bytes()
