@@ -61,7 +61,7 @@ class Watch:
             if a in kinds and b in kinds:
                 i, j = kinds.index(a), kinds.index(b)
                 self.shortest[i, j] = self.shortest[j, i] = value
-        self.neighbours = NeighborList(cutoff=float(self.shortest.max()), full_list=False)
+        self.neighbours = NeighborList(cutoff=float(self.shortest.max()), full_list=False) if self.shortest.any() else None
         self.degrees = max(1, 3 * len(atoms) - 3)
 
     def trouble(self, atoms, results):
@@ -97,12 +97,14 @@ class Watch:
 
     def overlap(self, atoms):
         """The worst pair that is too close, as (i, j, distance, limit), or None."""
+        if self.neighbours is None:
+            return None
         first, second, distance = self.neighbours.compute(atoms.positions, atoms.cell.array, bool(atoms.pbc.any()), "ijd")
         limits = self.shortest[self.kind[first], self.kind[second]]
         short = distance < limits
         if not short.any():
             return None
-        k = np.flatnonzero(short)[np.argmin((distance / np.where(limits > 0, limits, np.inf))[short])]
+        k = np.flatnonzero(short)[np.argmin(distance[short] / limits[short])]
         return int(first[k]), int(second[k]), float(distance[k]), float(limits[k])
 
     def _names(self, atoms):
