@@ -1,0 +1,190 @@
+"""PaiNN on a CPU: energy, forces and stress in seven sweeps over the atoms, compiled by Numba (`kernels.py`).
+
+What makes it fast, and the same for any number of threads:
+
+* Atoms are worked on in fixed blocks, one thread a block; an atom gathers from its neighbours in list order, so every sum is private.
+* A filter depends on the distance alone and is tabulated as cubic pieces; its derivative is that of the pieces, so that forces are
+  exactly those of the tabulated energy.
+* The adjoint gathers, too: what reaches an atom through the messages it sent comes over the same list, seen from the other end.
+* With q = φ₃ ∘ v the messages are Δs_i = Σ W₁ φ₁_j and Δv_i = Σ W₂ φ₂_j r̂ + W₃ q_j: five rows of F numbers from each neighbour.
+* The first layer's vectors are zero and its scalars depend on the species alone; the last layer's vectors are never needed.
+"""
+
+import numba
+import numpy as np
+import torch
+from scipy.interpolate import CubicHermiteSpline
+from threadpoolctl import ThreadpoolController
+
+from ..errors import GlasslibError
+from . import kernels
+from .kernels import BLOCK, LANES
+from .neighbours import Neighbours
+
+PIECES_PER_ANGSTROM = 64
+_BLAS = None
+
+
+def blas_on_one_thread():
+    """Context in which BLAS keeps to the calling thread: the blocks are already spread over the cores."""
+    global _BLAS
+    if _BLAS is None:
+        numba.njit(lambda a: np.dot(a, a))(np.eye(2, dtype=np.float32))  # loads the BLAS that Numba calls
+        _BLAS = ThreadpoolController()
+    return _BLAS.limit(limits=1, user_api="blas")
+
+
+def interleave(array):
+    """[…, rows, F] → […, rows · F] in groups of 16 lanes: group by group, row by row."""
+    *front, rows, size = array.shape
+    grouped = array.reshape(*front, rows, size // LANES, LANES)
+    return np.ascontiguousarray(np.moveaxis(grouped, -3, -2)).reshape(*front, rows * size)
+
+
+class Fast:
+    """A trained potential, ready for dynamics.
+
+    Parameters
+    ----------
+    potential : Potential
+        Its number of features must be a multiple of 16.
+    skin : float
+        Of the neighbour list, Å.
+    """
+
+    def __init__(self, potential, skin=0.6):
+        network = potential.network
+        self.size, self.cutoff, self.species = network.config.features, float(potential.cutoff), potential.species
+        if self.size % LANES:
+            raise GlasslibError(f"the numba kernel needs a multiple of {LANES} features, not {self.size}: use kernel='reference'")
+        self.neighbours = Neighbours(self.cutoff, skin)
+        self.scale, self.species_energies = potential.scale, potential.species_energies.numpy().copy()
+        repulsion = potential.repulsion
+        self.repulsion = [x.double().numpy().copy() for x in (repulsion.charge, repulsion.length, repulsion.outer)]
+        self.pieces = round(PIECES_PER_ANGSTROM * self.cutoff)
+        self.layers = [self._layer(m, u) for m, u in zip(network.messages, network.updates, strict=True)]
+        self.tables = [self._table(network.basis, m.filter) for m in network.messages]
+        first, last = network.readout[0], network.readout[2]
+        self.readout = (*_linear(first), _flat(last.weight[0]), float(last.bias.detach()))
+        with torch.no_grad():
+            start = network.embedding.weight.float()
+            phi = network.messages[0].phi(start).numpy().reshape(len(start), 3, self.size)
+        self.embedding = _flat(network.embedding.weight)
+        self.first_sends = interleave(np.concatenate([phi[:, :2], np.zeros((len(start), 3, self.size), np.float32)], 1))
+        self._atoms = self._edges = 0
+
+    def _layer(self, message, update):
+        mix, mix_t = (_flat(w) for w in (update.mix.weight.T, update.mix.weight))
+        gate1, gate1_t, bias1 = _linear(update.gate[0])
+        gate2, gate2_t, bias2 = _linear(update.gate[2])
+        phi1, phi1_t, b1 = _linear(message.phi[0])
+        phi2, phi2_t, b2 = _linear(message.phi[2])
+        return {
+            "up": (mix, gate1, bias1, gate2, bias2),
+            "down": (mix, mix_t, gate1_t, gate2, bias2, gate2_t),
+            "send": (phi1, b1, phi2, b2),
+            "unsend": (phi1_t, phi2_t),
+        }
+
+    def _table(self, basis, linear):
+        """Filter times cutoff function on equal pieces, each a cubic that matches values and slopes at both ends."""
+        weight, bias = linear.weight.detach().double(), linear.bias.detach().double()
+        wave = torch.arange(1, weight.shape[1] + 1, dtype=torch.float64) * (torch.pi / self.cutoff)
+        r = torch.linspace(0, self.cutoff, self.pieces + 1, dtype=torch.float64).clamp_min(1e-9)[:, None]
+        front, x = (2 / self.cutoff) ** 0.5, r / self.cutoff
+        bessel = front * torch.sin(r * wave) / r
+        slope = front * (wave * torch.cos(r * wave) / r - torch.sin(r * wave) / r**2)
+        cut, cut_slope = 1 - x**3 * (10 - 15 * x + 6 * x**2), -30 * x**2 * (1 - x) ** 2 / self.cutoff
+        value = bessel @ weight.T + bias
+        values, slopes = value * cut, slope @ weight.T * cut + value * cut_slope
+        # in the unit of a piece's length: the coefficients of 1, t, t², t³
+        spline = CubicHermiteSpline(np.arange(self.pieces + 1), values, slopes * (self.cutoff / self.pieces))
+        c = spline.c[::-1].reshape(4, self.pieces, 3, self.size)
+        return interleave(np.moveaxis(c, 0, 2).reshape(self.pieces, 12, self.size).astype(np.float32))
+
+    def _room(self, atoms, edges):
+        """Memory for so many atoms and listed edges; grown when needed, with some to spare."""
+        F, L = self.size, len(self.layers)
+        if atoms != self._atoms:
+            self._atoms = atoms
+            self.v_in = [np.zeros((atoms, 3, F), np.float32)] + [np.empty((atoms, 3, F), np.float32) for _ in range(L - 1)]
+            self.v_message = [np.empty((3 * atoms, F), np.float32) for _ in range(L)]
+            self.gate_hidden = [np.empty((atoms, F), np.float32) for _ in range(L)]
+            self.phi_hidden, self.phi3 = ([None] + [np.empty((atoms, F), np.float32) for _ in range(L - 1)] for _ in range(2))
+            self.sends = [self.first_sends] + [np.empty((atoms, 5 * F), np.float32) for _ in range(L - 1)]
+            self.grads = [np.empty((atoms, 4 * F), np.float32) for _ in range(2)]
+            self.count = np.empty(atoms, np.int64)
+        if edges > self._edges:
+            self._edges = edges = int(1.1 * edges) + 64
+            self.to, self.kind, self.piece, self.where = (np.empty(edges, np.int32) for _ in range(4))
+            self.part, self.unit, self.g = (np.empty(shape, np.float32) for shape in (edges, (edges, 4), (edges, 3)))
+
+    def compute(self, atoms, kinds):
+        """Energies, forces and virial.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+        kinds : np.ndarray [atoms], int64
+            Index of each atom's species.
+
+        Returns
+        -------
+        energies [atoms] eV, forces [atoms, 3] eV/Å, virial [3, 3] eV (dE/dε)
+        """
+        self.neighbours.update(atoms)
+        n, first, F = len(atoms), self.neighbours.first, self.size
+        self._room(n, len(self.neighbours.neighbour))
+        energy, forces, virials = np.empty(n), np.empty((n, 3)), np.empty(((n + BLOCK - 1) // BLOCK, 3, 3))
+        kernels.edges(
+            np.ascontiguousarray(atoms.positions), np.ascontiguousarray(atoms.cell.array), kinds, first, self.neighbours.neighbour,
+            self.neighbours.shift, self.cutoff, self.pieces, *self.repulsion, self.to, self.kind, self.unit, self.piece, self.part,
+            self.where, self.count, self.g, energy,
+        )  # fmt: skip
+        s = self.embedding[kinds]
+        last = len(self.layers) - 1
+        geometry = self.unit, self.piece, self.part
+        empty = np.empty((0, F), np.float32)
+        with blas_on_one_thread():
+            for k, layer in enumerate(self.layers):
+                above = None if k == last else k + 1
+                to = self.kind if k == 0 else self.to
+                after = (
+                    (np.empty((0, 3, F), np.float32), empty, empty, empty)
+                    if k == last
+                    else (self.v_in[above], self.phi_hidden[above], self.phi3[above], self.sends[above])
+                )
+                send = self.layers[min(k + 1, last)]["send"]
+                kernels.interact(
+                    k > 0, k == last, first, self.count, to, *geometry, self.tables[k], self.sends[k], s, self.v_in[k],
+                    self.v_message[k], self.gate_hidden[k], *layer["up"], *send, *after,
+                )  # fmt: skip
+            out1, out1_t, out_bias, out2, constant = self.readout
+            grads, spare = self.grads
+            kernels.top(
+                s, out1, out1_t, out_bias, out2, constant, self.v_message[last], self.gate_hidden[last], *self.layers[last]["down"],
+                grads, energy, np.float32(self.scale),
+            )  # fmt: skip
+            per_length = np.float32(self.pieces / self.cutoff)
+            for k in range(last, 0, -1):
+                kernels.return_messages(
+                    first, self.count, self.to, *geometry, per_length, self.tables[k], self.sends[k], grads, self.g, self.v_in[k],
+                    self.phi3[k], self.phi_hidden[k], *self.layers[k]["unsend"], self.v_message[k - 1], self.gate_hidden[k - 1],
+                    *self.layers[k - 1]["down"], spare,
+                )  # fmt: skip
+                grads, spare = spare, grads
+        kernels.return_first(
+            first, self.count, self.to, *geometry, per_length, self.tables[0], self.sends[0], kinds, grads, self.g
+        )  # fmt: skip
+        kernels.collect(first, self.count, self.where, self.neighbours.back, self.unit, self.g, forces, virials)
+        virial = virials.sum(0)
+        return energy + self.species_energies[kinds], forces, (virial + virial.T) / 2
+
+
+def _flat(weight):
+    return np.ascontiguousarray(weight.detach().float().numpy())
+
+
+def _linear(layer):
+    """Weights [in, out], their transpose, and the bias of a dense layer."""
+    return _flat(layer.weight.T), _flat(layer.weight), _flat(layer.bias)

@@ -1,0 +1,374 @@
+"""Compiled loops of the fast PaiNN: geometry of edges, messages, their adjoint, and the dense layers of a block of atoms.
+
+Layout: an atom's F numbers of several kinds ("rows") lie interleaved in groups of 16 lanes, so that one group of every row is a
+constant offset away and loops over lanes become vector instructions: `sends` [atoms × 5F] = φ₁, φ₂, q (3); `grads` [atoms × 4F] =
+g_s, g_v (3); a filter's `table` [pieces × 12F] = four coefficients of W₁, W₂, W₃.
+"""
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import prange
+from numba.extending import intrinsic
+
+from .repulsion import INNER, TERMS
+
+BLOCK = 64  # atoms that one thread works on at a time
+LANES = 16
+FAST = {"contract", "reassoc", "nsz", "arcp"}
+f32 = np.float32
+
+
+@intrinsic
+def _float_of_bits(context, bits):
+    """The float32 whose bits are those of an int32."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return numba.float32(numba.int32), generate
+
+
+@numba.njit(inline="always", fastmath=FAST)
+def sigmoid(x):
+    """1 / (1 + e^-x) to float32 rounding, in operations that vectorise: e^y = 2^k e^r with |r| ≤ ln 2 / 2."""
+    y = min(max(-x, f32(-80.0)), f32(80.0))
+    k = np.floor(y * f32(1.44269504) + f32(0.5))
+    r = (y - k * f32(0.693145752)) - k * f32(1.42860677e-6)
+    p = f32(1 / 24) + r * (f32(1 / 120) + r * (f32(1 / 720) + r * f32(1 / 5040)))
+    p = f32(1.0) + r * (f32(1.0) + r * (f32(0.5) + r * (f32(1 / 6) + r * p)))
+    return f32(1.0) / (f32(1.0) + p * _float_of_bits((np.int32(k) + np.int32(127)) << np.int32(23)))
+
+
+@numba.njit(cache=True)
+def core(r, charge, length, outer):
+    """Screened Coulomb energy of a pair times the switch, and its derivative."""
+    screened = slope = 0.0
+    for c, d in TERMS:
+        term = c * np.exp(-d * r / length)
+        screened += term
+        slope -= term * d / length
+    y = (r / outer - INNER) / (1 - INNER)
+    switch, change = 1.0, 0.0
+    if y > 0:
+        switch = 1 - y**3 * (10 - 15 * y + 6 * y**2)
+        change = -30 * y**2 * (1 - y) ** 2 / (outer * (1 - INNER))
+    value = charge / r * screened
+    return value * switch, (charge / r * slope - value / r) * switch + value * change
+
+
+@numba.njit(parallel=True, cache=True)
+def edges(
+    positions, cell, species, first, neighbour, shift, cutoff, pieces, charge, length, outer, to, kind, unit, piece, part, where, count, g, energy
+):  # fmt: skip
+    """Edges within the cutoff, packed at the front of each atom's row: neighbour, its species, unit vector and distance, piece of the
+    table and place in it; `where` leads from the list to them (−1: beyond). Core repulsion of close pairs opens `g` and `energy`."""
+    for i in prange(len(first) - 1):
+        at, repulsion = first[i], 0.0
+        for e in range(first[i], first[i + 1]):
+            j = neighbour[e]
+            x = positions[j, 0] - positions[i, 0] + (shift[e, 0] * cell[0, 0] + shift[e, 1] * cell[1, 0] + shift[e, 2] * cell[2, 0])
+            y = positions[j, 1] - positions[i, 1] + (shift[e, 0] * cell[0, 1] + shift[e, 1] * cell[1, 1] + shift[e, 2] * cell[2, 1])
+            z = positions[j, 2] - positions[i, 2] + (shift[e, 0] * cell[0, 2] + shift[e, 1] * cell[1, 2] + shift[e, 2] * cell[2, 2])
+            r = np.sqrt(x * x + y * y + z * z)
+            where[e] = -1
+            if r >= cutoff:
+                continue
+            where[e], to[at], kind[at] = at, j, species[j]
+            unit[at, 0], unit[at, 1], unit[at, 2], unit[at, 3] = x / r, y / r, z / r, r
+            scaled = r * (pieces / cutoff)
+            piece[at] = min(int(scaled), pieces - 1)
+            part[at] = scaled - piece[at]
+            slope = 0.0
+            a, b = species[i], species[j]
+            if r < outer[a, b]:
+                value, slope = core(r, charge[a, b], length[a, b], outer[a, b])
+                repulsion += 0.5 * value
+                slope *= -0.5  # g belongs to the vector from neighbour to centre
+            g[at, 0], g[at, 1], g[at, 2] = slope * x / r, slope * y / r, slope * z / r
+            at += 1
+        count[i] = at - first[i]
+        energy[i] = repulsion
+
+
+@numba.njit(inline="always", fastmath=FAST)
+def receive(start, stop, to, unit, piece, part, table, sends, out, size, deep):
+    """Messages that an atom receives over its edges: out = Δs, Δv (3). `deep`: the senders have vectors (not so in the first layer)."""
+    out[: 4 * size] = f32(0)
+    for e in range(start, stop):
+        ux, uy, uz, t = unit[e, 0], unit[e, 1], unit[e, 2], part[e]
+        t2 = t * t
+        t3 = t2 * t
+        row, w = sends[to[e]], table[piece[e]]
+        for c in range(size // LANES):
+            a, p, o = c * 5 * LANES, c * 12 * LANES, c * 4 * LANES
+            for k in range(LANES):
+                w1 = w[p + k] + t * w[p + 16 + k] + t2 * w[p + 32 + k] + t3 * w[p + 48 + k]
+                w2 = w[p + 64 + k] + t * w[p + 80 + k] + t2 * w[p + 96 + k] + t3 * w[p + 112 + k]
+                along = w2 * row[a + 16 + k]
+                out[o + k] += w1 * row[a + k]
+                if deep:
+                    w3 = w[p + 128 + k] + t * w[p + 144 + k] + t2 * w[p + 160 + k] + t3 * w[p + 176 + k]
+                    out[o + 16 + k] += along * ux + w3 * row[a + 32 + k]
+                    out[o + 32 + k] += along * uy + w3 * row[a + 48 + k]
+                    out[o + 48 + k] += along * uz + w3 * row[a + 64 + k]
+                else:
+                    out[o + 16 + k] += along * ux
+                    out[o + 32 + k] += along * uy
+                    out[o + 48 + k] += along * uz
+
+
+@numba.njit(inline="always", fastmath=FAST)
+def give_back(start, stop, to, unit, piece, part, scale, table, row, grads, out, g, size, deep):
+    """Gradients that come back to an atom through the messages it sent, out = Σ W₁ g_s, Σ W₂ g_v·r̂, Σ W₃ g_v (3), and those with
+    respect to the vector of each message, added to `g`; that vector runs from receiver to sender, against `unit`."""
+    out[: 5 * size] = f32(0)
+    for e in range(start, stop):
+        ux, uy, uz, r, t = -unit[e, 0], -unit[e, 1], -unit[e, 2], unit[e, 3], part[e]
+        t2 = t * t
+        t3, d2, d3 = t2 * t, f32(2) * t, f32(3) * t2
+        grad, w = grads[to[e]], table[piece[e]]
+        slope = px = py = pz = f32(0)
+        for c in range(size // LANES):
+            a, p, b = c * 5 * LANES, c * 12 * LANES, c * 4 * LANES
+            for k in range(LANES):
+                gs, gx, gy, gz = grad[b + k], grad[b + 16 + k], grad[b + 32 + k], grad[b + 48 + k]
+                s1, s2 = row[a + k], row[a + 16 + k]
+                along = gx * ux + gy * uy + gz * uz
+                w2 = w[p + 64 + k] + t * w[p + 80 + k] + t2 * w[p + 96 + k] + t3 * w[p + 112 + k]
+                v1 = w[p + 16 + k] + d2 * w[p + 32 + k] + d3 * w[p + 48 + k]
+                v2 = w[p + 80 + k] + d2 * w[p + 96 + k] + d3 * w[p + 112 + k]
+                part_slope = v1 * gs * s1 + v2 * along * s2
+                q = w2 * s2
+                px += q * gx
+                py += q * gy
+                pz += q * gz
+                if deep:
+                    w1 = w[p + k] + t * w[p + 16 + k] + t2 * w[p + 32 + k] + t3 * w[p + 48 + k]
+                    w3 = w[p + 128 + k] + t * w[p + 144 + k] + t2 * w[p + 160 + k] + t3 * w[p + 176 + k]
+                    v3 = w[p + 144 + k] + d2 * w[p + 160 + k] + d3 * w[p + 176 + k]
+                    part_slope += v3 * (gx * row[a + 32 + k] + gy * row[a + 48 + k] + gz * row[a + 64 + k])
+                    out[a + k] += w1 * gs
+                    out[a + 16 + k] += w2 * along
+                    out[a + 32 + k] += w3 * gx
+                    out[a + 48 + k] += w3 * gy
+                    out[a + 64 + k] += w3 * gz
+                slope += part_slope
+        radial = slope * scale - (px * ux + py * uy + pz * uz) / r
+        g[e, 0] += radial * ux + px / r
+        g[e, 1] += radial * uy + py / r
+        g[e, 2] += radial * uz + pz / r
+
+
+@numba.njit(inline="always", fastmath=FAST)
+def silu(x, bias, out):
+    """x += bias; out = x sigmoid(x)."""
+    for i in range(x.shape[0]):
+        for f in range(x.shape[1]):
+            y = x[i, f] + bias[f]
+            x[i, f] = y
+            out[i, f] = y * sigmoid(y)
+
+
+@numba.njit(inline="always", fastmath=FAST)
+def silu_back(x, grad):
+    """grad *= derivative of x sigmoid(x)."""
+    for i in range(x.shape[0]):
+        for f in range(x.shape[1]):
+            y = x[i, f]
+            p = sigmoid(y)
+            grad[i, f] *= p * (f32(1) + y * (f32(1) - p))
+
+
+@numba.njit(parallel=True, fastmath=FAST, cache=True)
+def interact(deep, last, first, count, to, unit, piece, part, table, sends, s, v_in, v_message, gate_hidden, mix, gate1, bias1, gate2, bias2,
+             phi1, b1, phi2, b2, v_next, phi_hidden, phi3, sends_next):  # fmt: skip
+    """One interaction: messages, update, and what the atoms send next. Keeps what the adjoint needs."""
+    n, size = s.shape
+    groups = size // LANES
+    for block in prange((n + BLOCK - 1) // BLOCK):
+        low, high = block * BLOCK, min(n, (block + 1) * BLOCK)
+        m = high - low
+        out = np.empty(4 * size, np.float32)
+        vectors = np.empty((3 * m, size), np.float32)
+        inputs = np.empty((m, 2 * size), np.float32)
+        for i in range(low, high):
+            receive(first[i], first[i] + count[i], to, unit, piece, part, table, sends, out, size, deep)
+            for c in range(groups):
+                for k in range(LANES):
+                    f, o = c * LANES + k, c * 4 * LANES + k
+                    value = s[i, f] + out[o]
+                    s[i, f] = value
+                    inputs[i - low, f] = value
+                    vectors[3 * (i - low), f] = v_in[i, 0, f] + out[o + 16]
+                    vectors[3 * (i - low) + 1, f] = v_in[i, 1, f] + out[o + 32]
+                    vectors[3 * (i - low) + 2, f] = v_in[i, 2, f] + out[o + 48]
+        v_message[3 * low : 3 * high] = vectors
+        uw = np.dot(vectors, mix)
+        for i in range(m):
+            for f in range(size):
+                x, y, z = uw[3 * i, size + f], uw[3 * i + 1, size + f], uw[3 * i + 2, size + f]
+                inputs[i, size + f] = np.sqrt(x * x + y * y + z * z + f32(1e-8))
+        hidden = np.dot(inputs, gate1)
+        active = np.empty_like(hidden)
+        silu(hidden, bias1, active)
+        gate_hidden[low:high] = hidden
+        a = np.dot(active, gate2)
+        for i in range(m):
+            for f in range(size):
+                dot = uw[3 * i, f] * uw[3 * i, size + f] + uw[3 * i + 1, f] * uw[3 * i + 1, size + f] + uw[3 * i + 2, f] * uw[3 * i + 2, size + f]
+                s[low + i, f] += a[i, 2 * size + f] + bias2[2 * size + f] + (a[i, size + f] + bias2[size + f]) * dot
+        if not last:
+            for i in range(m):
+                for f in range(size):
+                    gate = a[i, f] + bias2[f]
+                    for k in range(3):
+                        v_next[low + i, k, f] = vectors[3 * i + k, f] + gate * uw[3 * i + k, f]
+            hidden = np.dot(s[low:high], phi1)
+            silu(hidden, b1, active)
+            phi_hidden[low:high] = hidden
+            a = np.dot(active, phi2)
+            for i in range(m):
+                for c in range(groups):
+                    for k in range(LANES):
+                        f, o = c * LANES + k, c * 5 * LANES + k
+                        third = a[i, 2 * size + f] + b2[2 * size + f]
+                        phi3[low + i, f] = third
+                        sends_next[low + i, o] = a[i, f] + b2[f]
+                        sends_next[low + i, o + 16] = a[i, size + f] + b2[size + f]
+                        sends_next[low + i, o + 32] = third * v_next[low + i, 0, f]
+                        sends_next[low + i, o + 48] = third * v_next[low + i, 1, f]
+                        sends_next[low + i, o + 64] = third * v_next[low + i, 2, f]
+
+
+@numba.njit(inline="always", fastmath=FAST)
+def update_back(low, high, gs, gv, v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t, grads):
+    """Adjoint of the update for a block: gs [m, F], gv [3m, F] with respect to what left it → `grads` of what came in."""
+    m, size = gs.shape
+    vectors = v_message[3 * low : 3 * high]
+    hidden = gate_hidden[low:high]
+    uw = np.dot(vectors, mix)
+    active = np.empty((m, size), np.float32)
+    for i in range(m):
+        for f in range(size):
+            y = hidden[i, f]
+            active[i, f] = y * sigmoid(y)
+    a = np.dot(active, gate2)
+    ga = np.empty((m, 3 * size), np.float32)
+    for i in range(m):
+        for f in range(size):
+            ux, uy, uz = uw[3 * i, f], uw[3 * i + 1, f], uw[3 * i + 2, f]
+            wx, wy, wz = uw[3 * i, size + f], uw[3 * i + 1, size + f], uw[3 * i + 2, size + f]
+            ga[i, f] = gv[3 * i, f] * ux + gv[3 * i + 1, f] * uy + gv[3 * i + 2, f] * uz
+            ga[i, size + f] = gs[i, f] * (ux * wx + uy * wy + uz * wz)
+            ga[i, 2 * size + f] = gs[i, f]
+    back = np.dot(ga, gate2_t)
+    silu_back(hidden, back)
+    inputs = np.dot(back, gate1_t)
+    for i in range(m):
+        for f in range(size):
+            gate, dot = a[i, f] + bias2[f], gs[i, f] * (a[i, size + f] + bias2[size + f])
+            wx, wy, wz = uw[3 * i, size + f], uw[3 * i + 1, size + f], uw[3 * i + 2, size + f]
+            along = inputs[i, size + f] / np.sqrt(wx * wx + wy * wy + wz * wz + f32(1e-8))
+            for k in range(3):
+                u, w = uw[3 * i + k, f], uw[3 * i + k, size + f]
+                uw[3 * i + k, f] = gv[3 * i + k, f] * gate + dot * w
+                uw[3 * i + k, size + f] = dot * u + along * w
+    gm = np.dot(uw, mix_t)
+    for i in range(m):
+        for c in range(size // LANES):
+            for k in range(LANES):
+                f, o = c * LANES + k, c * 4 * LANES + k
+                grads[low + i, o] = gs[i, f] + inputs[i, f]
+                grads[low + i, o + 16] = gv[3 * i, f] + gm[3 * i, f]
+                grads[low + i, o + 32] = gv[3 * i + 1, f] + gm[3 * i + 1, f]
+                grads[low + i, o + 48] = gv[3 * i + 2, f] + gm[3 * i + 2, f]
+
+
+@numba.njit(parallel=True, fastmath=FAST, cache=True)
+def top(s, out1, out1_t, out_bias, out2, constant, v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t, grads, energy, scale):
+    """Energies of the atoms from their final scalars, then the adjoint down through the last update."""
+    n, size = s.shape
+    for block in prange((n + BLOCK - 1) // BLOCK):
+        low, high = block * BLOCK, min(n, (block + 1) * BLOCK)
+        m = high - low
+        hidden = np.dot(s[low:high], out1)
+        active = np.empty_like(hidden)
+        silu(hidden, out_bias, active)
+        back = np.empty_like(hidden)
+        for i in range(m):
+            value = 0.0
+            for f in range(hidden.shape[1]):
+                value += active[i, f] * out2[f]
+                back[i, f] = out2[f] * scale
+            energy[low + i] += (value + constant) * scale
+        silu_back(hidden, back)
+        gs = np.dot(back, out1_t)
+        gv = np.zeros((3 * m, size), np.float32)
+        update_back(low, high, gs, gv, v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t, grads)
+
+
+@numba.njit(parallel=True, fastmath=FAST, cache=True)
+def return_messages(first, count, to, unit, piece, part, pieces_per_length, table, sends, grads, g, v_in, phi3, phi_hidden, phi1_t, phi2_t,
+                    v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t, grads_below):  # fmt: skip
+    """Adjoint of one layer's messages and of the update of the layer below it."""
+    n, size = phi3.shape
+    for block in prange((n + BLOCK - 1) // BLOCK):
+        low, high = block * BLOCK, min(n, (block + 1) * BLOCK)
+        m = high - low
+        out = np.empty(5 * size, np.float32)
+        gphi = np.empty((m, 3 * size), np.float32)
+        gv = np.empty((3 * m, size), np.float32)
+        gs = np.empty((m, size), np.float32)
+        for i in range(low, high):
+            give_back(
+                first[i], first[i] + count[i], to, unit, piece, part, pieces_per_length, table, sends[i], grads, out, g, size, True
+            )  # fmt: skip
+            for c in range(size // LANES):
+                for k in range(LANES):
+                    f, a, o = c * LANES + k, c * 5 * LANES + k, c * 4 * LANES + k
+                    x, y, z, third = out[a + 32], out[a + 48], out[a + 64], phi3[i, f]
+                    gphi[i - low, f] = out[a]
+                    gphi[i - low, size + f] = out[a + 16]
+                    gphi[i - low, 2 * size + f] = x * v_in[i, 0, f] + y * v_in[i, 1, f] + z * v_in[i, 2, f]
+                    gs[i - low, f] = grads[i, o]
+                    gv[3 * (i - low), f] = grads[i, o + 16] + third * x
+                    gv[3 * (i - low) + 1, f] = grads[i, o + 32] + third * y
+                    gv[3 * (i - low) + 2, f] = grads[i, o + 48] + third * z
+        back = np.dot(gphi, phi2_t)
+        silu_back(phi_hidden[low:high], back)
+        gs += np.dot(back, phi1_t)
+        update_back(low, high, gs, gv, v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t, grads_below)
+
+
+@numba.njit(parallel=True, fastmath=FAST, cache=True)
+def return_first(first, count, to, unit, piece, part, pieces_per_length, table, sends, species, grads, g):
+    """Adjoint of the first layer's messages: only the edges' vectors matter, there is nothing below."""
+    size = grads.shape[1] // 4
+    for i in prange(len(count)):
+        out = np.empty(5 * size, np.float32)
+        give_back(
+            first[i], first[i] + count[i], to, unit, piece, part, pieces_per_length, table, sends[species[i]], grads, out, g, size, False
+        )  # fmt: skip
+
+
+@numba.njit(parallel=True, cache=True)
+def collect(first, count, where, back, unit, g, forces, virials):
+    """Forces, and the virial of each block of atoms, from the gradients of the edges' vectors."""
+    n = len(count)
+    for block in prange((n + BLOCK - 1) // BLOCK):
+        virials[block] = 0.0
+        for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
+            x = y = z = 0.0
+            for e in range(first[i], first[i + 1]):
+                at = where[e]
+                if at < 0:
+                    continue
+                other = where[back[e]]
+                x += g[other, 0] - g[at, 0]
+                y += g[other, 1] - g[at, 1]
+                z += g[other, 2] - g[at, 2]
+                for a in range(3):
+                    for b in range(3):
+                        virials[block, a, b] -= unit[at, 3] * unit[at, a] * g[at, b]
+            forces[i, 0], forces[i, 1], forces[i, 2] = x, y, z

@@ -1,0 +1,99 @@
+"""Neighbour lists with a skin, for dynamics: rebuilt only when an atom has moved far enough to matter.
+
+Every list is put in one canonical order (centre, neighbour, image), so forces do not depend, bit for bit, on when it was last
+rebuilt. Positions are never wrapped; atoms may wander any number of cells.
+"""
+
+import numba
+import numpy as np
+from vesin import NeighborList
+
+from .graph import check_geometry
+
+
+@numba.njit(cache=True)
+def _reverse(first, neighbour, shift):
+    """Index of the edge that leads back, for every edge; the list is symmetric and sorted by (neighbour, image)."""
+    back = np.empty(len(neighbour), np.int32)
+    for i in range(len(first) - 1):
+        for e in range(first[i], first[i + 1]):
+            j = neighbour[e]
+            low, high = first[j], first[j + 1]
+            while low < high:
+                middle = (low + high) // 2
+                less = neighbour[middle] < i
+                if neighbour[middle] == i:
+                    for k in range(3):
+                        if shift[middle, k] != -shift[e, k]:
+                            less = shift[middle, k] < -shift[e, k]
+                            break
+                if less:
+                    low = middle + 1
+                else:
+                    high = middle
+            back[e] = low
+    return back
+
+
+class Neighbours:
+    """The directed edges of a configuration, as rows that start at `first`.
+
+    Parameters
+    ----------
+    cutoff : float
+        Å.
+    skin : float
+        Å by which the list reaches further; it holds as long as no two atoms can have come closer by more than that.
+
+    Attributes
+    ----------
+    first : np.ndarray [atoms + 1], int64
+        Where each atom's edges begin.
+    neighbour : np.ndarray [edges], int32
+    shift : np.ndarray [edges, 3], int32
+        Periodic image in units of the cell: r = positions[neighbour] − positions[centre] + shift · cell.
+    back : np.ndarray [edges], int32
+        The same bond seen from the other end.
+    rebuilds : int
+        How often the list was made.
+    """
+
+    def __init__(self, cutoff, skin=0.6):
+        self.cutoff, self.skin = cutoff, skin
+        self.positions, self.rebuilds = None, 0
+
+    def update(self, atoms):
+        """Rebuild the list if `atoms` needs it; returns whether it did."""
+        if self._holds(atoms):
+            return False
+        check_geometry(atoms)
+        positions, cell, periodic = atoms.positions, atoms.cell.array, atoms.pbc
+        # One thread: the order within a row is then the same on every machine, and sorting makes it canonical.
+        search = NeighborList(cutoff=self.cutoff + self.skin, full_list=True)
+        centre, neighbour, shift = search.compute(points=positions, box=cell, periodic=periodic, quantities="ijS")
+        order = np.lexsort((shift[:, 2], shift[:, 1], shift[:, 0], neighbour, centre))
+        self.neighbour = neighbour[order].astype(np.int32)
+        self.shift = shift[order].astype(np.int32)
+        self.first = np.concatenate([[0], np.bincount(centre, minlength=len(atoms)).cumsum()]).astype(np.int64)
+        self.back = _reverse(self.first, self.neighbour, self.shift)
+        self.positions, self.cell, self.periodic = positions.copy(), cell.copy(), periodic.copy()
+        self.rebuilds += 1
+        return True
+
+    def forget(self):
+        """Make the next `update` rebuild the list."""
+        self.positions = None
+
+    def _holds(self, atoms):
+        if self.positions is None or len(self.positions) != len(atoms) or np.any(self.periodic != atoms.pbc):
+            return False
+        cell = atoms.cell.array
+        if np.array_equal(cell, self.cell):
+            moved, room = atoms.positions - self.positions, self.skin
+        else:  # what the cell's strain moves is not counted as motion; it costs a part of the skin
+            deformation = np.linalg.solve(self.cell, cell)
+            strain = np.linalg.norm(deformation - np.eye(3), 2)
+            moved = atoms.positions - self.positions @ deformation
+            room = self.skin - strain * (self.cutoff + self.skin)
+        largest = np.einsum("ij,ij->i", moved, moved).max(initial=0.0)
+        return bool(room > 0 and 4 * largest < room**2)  # False also where a position is not a number
