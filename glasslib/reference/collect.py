@@ -1,0 +1,42 @@
+"""Finished labels into the data set."""
+
+from pathlib import Path
+
+from ..errors import GlasslibError
+from .frames import check, read_plain, write_frames
+from .stress import TABLE, correct
+
+
+def collect(labels="data/labels-work/early", out="data/frames/melts.extxyz", table=TABLE):
+    """Correct every finished label and write them, with what `out` already holds, to one file.
+
+    A frame is known by its parent and its number in it (`frame` in `info`, 0 without): collecting twice adds nothing, and a frame
+    collected before stays though its label file is gone.
+
+    Parameters
+    ----------
+    labels : path
+        A file of labels, or the folder of them (one extended-XYZ file each).
+    out : path
+        Data set to write.
+    table : path
+        Measured finite-basis derivatives.
+
+    Returns
+    -------
+    list of ase.Atoms
+        The frames of `out`, sorted by parent.
+    """
+    labels, out = Path(labels), Path(out)
+    files = sorted(labels.glob("*.extxyz")) if labels.is_dir() else [labels]
+    frames = {}
+    for file in [out] * out.exists() + files:
+        for number, atoms in enumerate(read_plain(file)):
+            atoms = correct(atoms, table)
+            check(atoms, f"{file}, frame {number}")
+            frames.setdefault((atoms.info["parent"], int(atoms.info.get("frame", 0)), atoms.positions.tobytes()[:24]), atoms)
+    if not frames:
+        raise GlasslibError(f"{labels} holds no finished label")
+    ordered = [frames[key] for key in sorted(frames)]
+    write_frames(out, ordered)
+    return ordered
