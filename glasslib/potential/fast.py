@@ -56,7 +56,9 @@ class Fast:
         network = potential.network
         self.size, self.cutoff, self.species = network.config.features, float(potential.cutoff), potential.species
         if self.size % LANES:
-            raise GlasslibError(f"the numba kernel needs a multiple of {LANES} features, not {self.size}: use kernel='reference'")
+            raise GlasslibError(
+                f"the numba kernel needs a multiple of {LANES} features, not {self.size}: use kernel='reference'"
+            )
         self.neighbours = Neighbours(self.cutoff, skin)
         self.scale, self.species_energies = potential.scale, potential.species_energies.numpy().copy()
         repulsion = potential.repulsion
@@ -71,7 +73,7 @@ class Fast:
             phi = network.messages[0].phi(start).numpy().reshape(len(start), 3, self.size)
         self.embedding = _flat(network.embedding.weight)
         self.first_sends = interleave(np.concatenate([phi[:, :2], np.zeros((len(start), 3, self.size), np.float32)], 1))
-        self._atoms = self._edges = 0
+        self._atoms = self._edges = -1
 
     def _layer(self, message, update):
         mix, mix_t = (_flat(w) for w in (update.mix.weight.T, update.mix.weight))
@@ -107,10 +109,14 @@ class Fast:
         F, L = self.size, len(self.layers)
         if atoms != self._atoms:
             self._atoms = atoms
-            self.v_in = [np.zeros((atoms, 3, F), np.float32)] + [np.empty((atoms, 3, F), np.float32) for _ in range(L - 1)]
+            self.v_in = [np.zeros((atoms, 3, F), np.float32)] + [
+                np.empty((atoms, 3, F), np.float32) for _ in range(L - 1)
+            ]
             self.v_message = [np.empty((3 * atoms, F), np.float32) for _ in range(L)]
             self.gate_hidden = [np.empty((atoms, F), np.float32) for _ in range(L)]
-            self.phi_hidden, self.phi3 = ([None] + [np.empty((atoms, F), np.float32) for _ in range(L - 1)] for _ in range(2))
+            self.phi_hidden, self.phi3 = (
+                [None] + [np.empty((atoms, F), np.float32) for _ in range(L - 1)] for _ in range(2)
+            )
             self.sends = [self.first_sends] + [np.empty((atoms, 5 * F), np.float32) for _ in range(L - 1)]
             self.grads = [np.empty((atoms, 4 * F), np.float32) for _ in range(2)]
             self.count = np.empty(atoms, np.int64)

@@ -45,7 +45,9 @@ def species_index(atoms, species, name="configuration"):
     kinds = index[atoms.numbers]
     if np.any(kinds < 0):
         stranger = atoms.symbols[int(np.argmin(kinds))]
-        raise GlasslibError(f"{name} holds {stranger}, which this potential does not know: it was trained on {', '.join(species)}")
+        raise GlasslibError(
+            f"{name} holds {stranger}, which this potential does not know: it was trained on {', '.join(species)}"
+        )
     return kinds
 
 
@@ -59,7 +61,9 @@ def check_geometry(atoms, name="configuration"):
     if np.any(atoms.pbc):
         heights = [np.linalg.norm(atoms.cell.array[k]) for k in range(3) if atoms.pbc[k]]
         if min(heights) < 1e-6 or (all(atoms.pbc) and abs(np.linalg.det(atoms.cell.array)) < 1e-6):
-            raise GlasslibError(f"{name}: the cell has no volume in a periodic direction: give it one or switch periodicity off")
+            raise GlasslibError(
+                f"{name}: the cell has no volume in a periodic direction: give it one or switch periodicity off"
+            )
 
 
 def edges(atoms, cutoff, name="configuration"):

@@ -67,9 +67,21 @@ def edges(
         at, repulsion = first[i], 0.0
         for e in range(first[i], first[i + 1]):
             j = neighbour[e]
-            x = positions[j, 0] - positions[i, 0] + (shift[e, 0] * cell[0, 0] + shift[e, 1] * cell[1, 0] + shift[e, 2] * cell[2, 0])
-            y = positions[j, 1] - positions[i, 1] + (shift[e, 0] * cell[0, 1] + shift[e, 1] * cell[1, 1] + shift[e, 2] * cell[2, 1])
-            z = positions[j, 2] - positions[i, 2] + (shift[e, 0] * cell[0, 2] + shift[e, 1] * cell[1, 2] + shift[e, 2] * cell[2, 2])
+            x = (
+                positions[j, 0]
+                - positions[i, 0]
+                + (shift[e, 0] * cell[0, 0] + shift[e, 1] * cell[1, 0] + shift[e, 2] * cell[2, 0])
+            )
+            y = (
+                positions[j, 1]
+                - positions[i, 1]
+                + (shift[e, 0] * cell[0, 1] + shift[e, 1] * cell[1, 1] + shift[e, 2] * cell[2, 1])
+            )
+            z = (
+                positions[j, 2]
+                - positions[i, 2]
+                + (shift[e, 0] * cell[0, 2] + shift[e, 1] * cell[1, 2] + shift[e, 2] * cell[2, 2])
+            )
             r = np.sqrt(x * x + y * y + z * z)
             where[e] = -1
             if r >= cutoff:
@@ -216,7 +228,11 @@ def interact(deep, last, first, count, to, unit, piece, part, table, sends, s, v
         a = np.dot(active, gate2)
         for i in range(m):
             for f in range(size):
-                dot = uw[3 * i, f] * uw[3 * i, size + f] + uw[3 * i + 1, f] * uw[3 * i + 1, size + f] + uw[3 * i + 2, f] * uw[3 * i + 2, size + f]
+                dot = (
+                    uw[3 * i, f] * uw[3 * i, size + f]
+                    + uw[3 * i + 1, f] * uw[3 * i + 1, size + f]
+                    + uw[3 * i + 2, f] * uw[3 * i + 2, size + f]
+                )
                 s[low + i, f] += a[i, 2 * size + f] + bias2[2 * size + f] + (a[i, size + f] + bias2[size + f]) * dot
         if not last:
             for i in range(m):
@@ -286,7 +302,25 @@ def update_back(low, high, gs, gv, v_message, gate_hidden, mix, mix_t, gate1_t, 
 
 
 @numba.njit(parallel=True, fastmath=FAST, cache=True)
-def top(s, out1, out1_t, out_bias, out2, constant, v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t, grads, energy, scale):
+def top(
+    s,
+    out1,
+    out1_t,
+    out_bias,
+    out2,
+    constant,
+    v_message,
+    gate_hidden,
+    mix,
+    mix_t,
+    gate1_t,
+    gate2,
+    bias2,
+    gate2_t,
+    grads,
+    energy,
+    scale,
+):
     """Energies of the atoms from their final scalars, then the adjoint down through the last update."""
     n, size = s.shape
     for block in prange((n + BLOCK - 1) // BLOCK):

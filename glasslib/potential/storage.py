@@ -60,7 +60,9 @@ def load_model(path):
         network = PaiNN(**content["network"])
         energies, scale = np.array(content["species_energies"], float), float(content["scale"])
         if energies.shape != (len(network.config.species),) or not np.isfinite([*energies, scale]).all():
-            raise GlasslibError(f"{description}: species energies and scale must be finite numbers, one energy a species")
+            raise GlasslibError(
+                f"{description}: species energies and scale must be finite numbers, one energy a species"
+            )
         state = load_file(weights)
         network.load_state_dict(state)
     except FileNotFoundError:
@@ -69,7 +71,9 @@ def load_model(path):
         raise GlasslibError(f"{description} does not describe a model ({error})") from None
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise GlasslibError(f"{weights} is damaged or does not fit its description ({reason}): restore it or train again") from None
+        raise GlasslibError(
+            f"{weights} is damaged or does not fit its description ({reason}): restore it or train again"
+        ) from None
     if not all(torch.isfinite(w).all() for w in state.values()):
         raise GlasslibError(f"{weights} holds weights that are not finite: restore it or train again")
     return Potential(network, energies, scale)

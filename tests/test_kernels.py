@@ -1,0 +1,177 @@
+"""The compiled kernel computes what the readable model computes."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+
+from glasslib import GlasslibError, random_structure
+from glasslib.potential import kernels
+from glasslib.potential.calculator import PaiNNCalculator
+from glasslib.potential.graph import edges
+from glasslib.potential.model import Potential
+from glasslib.potential.neighbours import Neighbours
+from glasslib.potential.painn import PaiNN
+
+
+def potential(features, cutoff=5.0, interactions=3):
+    torch.manual_seed(features)
+    return Potential(PaiNN(features=features, cutoff=cutoff, interactions=interactions), [-3.0, -1.0, -2.0], 2.0)
+
+
+def crystal():
+    atoms = bulk("NaO", "rocksalt", 4.8, cubic=True)
+    atoms.rattle(0.05, seed=1)
+    return atoms
+
+
+def close_pair():
+    atoms = random_structure("NS2", 63, seed=6)
+    atoms.positions[4] = atoms.positions[9] + [0.9, 0.3, 0]
+    return atoms
+
+
+def slab():
+    atoms = random_structure("NS4", 60, seed=8)
+    atoms.pbc = [True, True, False]
+    return atoms
+
+
+CASES = {
+    "melt": lambda: random_structure("NS2", 198, seed=1),
+    "dense melt": lambda: random_structure("SiO2", 60, density=2.9, seed=2),
+    "small cell with several images": lambda: random_structure("NS", 6, seed=3),
+    "crystal": crystal,
+    "close contact": close_pair,
+    "sheared cell": lambda: sheared(random_structure("NS6", 63, seed=5)),
+    "slab": slab,
+    "isolated atoms": lambda: Atoms("OSiNa", [[0, 0, 0], [20, 0, 0], [0, 20, 0]]),
+    "dimer": lambda: Atoms("SiO", [[0, 0, 0], [1.6, 0, 0]]),
+    "one atom": lambda: Atoms("O", cell=[30, 30, 30], pbc=True),
+}
+
+
+def sheared(atoms):
+    atoms.set_cell(atoms.cell.array @ [[1, 0.2, 0], [0, 1.1, -0.3], [0, 0, 1]], scale_atoms=True)
+    return atoms
+
+
+@pytest.mark.parametrize("features", [32, 64])
+@pytest.mark.parametrize("case", CASES)
+def test_compiled_and_readable_models_agree(case, features):
+    atoms = CASES[case]()
+    model = potential(features)
+    compiled = PaiNNCalculator([model], "numba")
+    compiled.calculate(atoms)
+    readable = PaiNNCalculator([model.double()], "reference", torch.float64)
+    readable.calculate(atoms)
+    a, b = compiled.results, readable.results
+    largest = max(1.0, np.abs(b["forces"]).max())
+    assert a["energy"] == pytest.approx(b["energy"], abs=1e-5 * len(atoms) * largest)
+    np.testing.assert_allclose(a["energies"], b["energies"], atol=1e-5 * largest)
+    assert np.sqrt(np.mean((a["forces"] - b["forces"]) ** 2)) < 1e-4 * largest
+    assert np.abs(a["forces"] - b["forces"]).max() < 1e-3 * largest
+    assert ("stress" in a) == ("stress" in b) == bool(atoms.pbc.all())
+    if "stress" in a:
+        np.testing.assert_allclose(a["stress"], b["stress"], atol=1e-5 * largest)
+
+
+def test_other_depths_and_cutoffs_agree():
+    atoms = random_structure("NS2", 54, seed=1)
+    for model in (potential(16, 4.0, 2), potential(48, 6.0, 4)):
+        forces = []
+        for kernel in ("numba", "reference"):
+            calculator = PaiNNCalculator([model], kernel)
+            calculator.calculate(atoms)
+            forces.append(calculator.results["forces"])
+        np.testing.assert_allclose(forces[0], forces[1], atol=1e-3)
+
+
+def test_results_are_the_same_bits_for_one_and_two_threads():
+    code = (
+        "import numba, sys, hashlib; numba.set_num_threads(int(sys.argv[1]))\n"
+        "import torch; torch.manual_seed(0)\n"
+        "from glasslib import random_structure\n"
+        "from glasslib.potential.painn import PaiNN; from glasslib.potential.model import Potential\n"
+        "from glasslib.potential.calculator import PaiNNCalculator\n"
+        "c = PaiNNCalculator([Potential(PaiNN(features=64))], 'numba')\n"
+        "c.calculate(random_structure('NS2', 300, seed=1))\n"
+        "r = c.results\n"
+        "print(hashlib.sha256(r['forces'].tobytes() + r['stress'].tobytes() + r['energies'].tobytes()).hexdigest())"
+    )
+    digests = {
+        subprocess.check_output([sys.executable, "-c", code, threads], env=_environment(), text=True)
+        for threads in "12"
+    }
+    assert len(digests) == 1
+
+
+def _environment():
+    import os
+
+    return os.environ | {"NUMBA_NUM_THREADS": "2"}
+
+
+def test_the_list_may_age_without_changing_a_bit():
+    atoms = random_structure("NS2", 99, seed=2)
+    model = potential(32)
+    aged, fresh = PaiNNCalculator([model], "numba"), PaiNNCalculator([model], "numba")
+    rng = np.random.default_rng(0)
+    rebuilds = []
+    for _ in range(12):
+        atoms.positions += rng.normal(0, 0.04, atoms.positions.shape)
+        fresh.reset()
+        aged.calculate(atoms)
+        fresh.calculate(atoms)
+        assert np.array_equal(aged.results["forces"], fresh.results["forces"])
+        rebuilds.append(aged.engines[0].neighbours.rebuilds)
+    assert 1 < rebuilds[-1] < 12
+
+
+@pytest.mark.parametrize("strain", [0.0, 0.01, -0.02])
+def test_an_aged_list_holds_every_edge_within_the_cutoff(strain):
+    atoms = random_structure("NS2", 54, seed=3)
+    listed = Neighbours(4.0, 0.8)
+    listed.update(atoms)
+    atoms.positions += np.random.default_rng(1).uniform(-0.1, 0.1, atoms.positions.shape)
+    atoms.set_cell(atoms.cell.array * (1 + strain), scale_atoms=True)
+    listed.update(atoms)
+    centre = np.repeat(np.arange(len(atoms)), np.diff(listed.first))
+    vectors = atoms.positions[listed.neighbour] - atoms.positions[centre] + listed.shift @ atoms.cell.array
+    near = np.linalg.norm(vectors, axis=1) < 4.0
+    assert near.sum() == len(edges(atoms, 4.0)[0])
+
+
+def test_every_edge_leads_back():
+    atoms = random_structure("NS", 12, seed=3)
+    listed = Neighbours(5.0)
+    listed.update(atoms)
+    centre = np.repeat(np.arange(len(atoms)), np.diff(listed.first))
+    assert np.array_equal(listed.neighbour[listed.back], centre)
+    assert np.array_equal(listed.shift[listed.back], -listed.shift)
+    assert np.array_equal(listed.back[listed.back], np.arange(len(centre)))
+
+
+def test_sigmoid_is_exact_to_single_precision():
+    import numba
+
+    @numba.njit
+    def many(x):
+        return np.array([kernels.sigmoid(v) for v in x])
+
+    x = np.linspace(-30, 30, 20001).astype(np.float32)
+    exact = 1 / (1 + np.exp(-x.astype(float)))
+    np.testing.assert_allclose(many(x), exact, rtol=1e-6, atol=1e-12)
+
+
+def test_features_that_do_not_fit_the_kernel_fall_back_or_are_refused():
+    model = potential(24)
+    assert PaiNNCalculator([model], "auto").kernel == "reference"
+    with pytest.raises(GlasslibError, match="multiple of 16"):
+        PaiNNCalculator([model], "numba")
+    with pytest.raises(GlasslibError, match="unknown kernel"):
+        PaiNNCalculator([model], "cuda")
