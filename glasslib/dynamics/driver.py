@@ -19,6 +19,7 @@ from ..provenance import RunRecord
 from ..trajectory import Trajectory
 from ..trajectory.h5md import Writer
 from .cost import seconds_per_step
+from .evaluate import Evaluator
 from .guard import Guard, Watch
 from .integrators import build, conserved, deform, degrees, draw_momenta, get_state, rest, set_state, set_targets
 from .schedule import read_schedule, total_length
@@ -90,7 +91,8 @@ def run(atoms, calculator, schedule, out, seed=0, *, checkpoint_every=500, log_e
 
 class _Run:
     def __init__(self, atoms, calculator, stages, out, seed, checkpoint_every, log_every, guard, inputs, attrs, quiet):
-        self.start, self.calculator, self.stages, self.out = atoms, calculator, stages, out
+        self.start, self.stages, self.out = atoms, stages, out
+        self.calculator = Evaluator(calculator, stress=any(stage.ensemble == "npt" for stage in stages))
         self.checkpoint_every, self.log_every, self.guard = checkpoint_every, log_every, guard
         self.inputs, self.quiet, self.seed = inputs, quiet, seed
         self.parameters = {
@@ -217,7 +219,7 @@ class _Run:
             self.local += 1
             self.step += 1
             self.time = self.stage_time + self.local * stage.timestep / 1000
-            results = getattr(calculator, "results", {})
+            results = calculator.results
             due = self.step % self.checkpoint_every == 0 or self.local == stage.steps
             if due or self.step % watch.every == 0 or not np.isfinite(results.get("energy", 0.0)):
                 problem = watch.trouble(self.atoms, results)
@@ -234,8 +236,7 @@ class _Run:
 
     def _integrator(self, stage):
         """The integrator as a restart makes it, so that an unbroken run and a resumed one take the same way through the code."""
-        if hasattr(self.calculator, "reset"):
-            self.calculator.reset()
+        self.calculator.reset()
         integrator = build(stage, self.atoms, self.rng)
         if self.integrator_state:
             set_state(integrator, self.integrator_state)
@@ -263,8 +264,8 @@ class _Run:
         self.last_frame = self.step
 
     def _log(self, integrator):
-        results = getattr(self.calculator, "results", {})
-        potential = results["energy"] if "energy" in results else self.atoms.get_potential_energy()
+        results = self.calculator.results
+        potential = results["energy"]
         kinetic, volume = self.atoms.get_kinetic_energy(), self.atoms.get_volume()
         pressure = np.nan
         if results.get("stress") is not None:
@@ -349,7 +350,7 @@ class _Run:
         known = {
             "ensemble": "NPT" if varies else stage.ensemble.upper(), "temperature": stage.temperature, "pressure": stage.pressure,
             "thermostat": stage.thermostat, "timestep": stage.timestep, "seed": self.seed, "schedule": self.parameters["schedule"],
-            "potential": str(getattr(self.calculator, "name", None) or type(self.calculator).__name__),
+            "potential": name_of(self.calculator.calculator),
             "composition": self.start.info.get("composition"),
         }  # fmt: skip
         return {key: value for key, value in known.items() if value is not None}
@@ -414,6 +415,11 @@ def _check_start(atoms, stages):
         raise GlasslibError("positions or momenta of the start are not finite: start from another structure")
     if len(atoms) < 3 and any(s.ensemble != "nve" for s in stages):
         raise GlasslibError("a thermostat needs at least three atoms")
+
+
+def name_of(calculator):
+    """What a potential calls itself."""
+    return str(getattr(calculator, "name", None) or type(calculator).__name__)
 
 
 def _digest(atoms):

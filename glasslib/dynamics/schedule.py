@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from ase import units
 
 from ..errors import GlasslibError
 
@@ -117,7 +118,7 @@ class Stage:
                 i, j = ("xyz".index(k) for k in key)
                 strain[i, j] = strain[j, i] = value if i == j else value / 2
             return cell @ (np.eye(3) + share * strain)
-        now = 1.66053906892 * mass / abs(np.linalg.det(cell))  # g/cm³ from u/Å³, CODATA 2022
+        now = units._amu * 1e27 * mass / abs(np.linalg.det(cell))  # g/cm³
         start, end = self.density if isinstance(self.density, tuple) else (now, self.density)
         return cell * (now / (start + (end - start) * share)) ** (1 / 3)
 
