@@ -120,7 +120,7 @@ def diffusion(table, fits, shipped=None, experiment=None):
     table : pandas.DataFrame
         Columns composition, species, temperature (K), D (Å²/ps), D_sem, diffusive.
     fits : pandas.DataFrame
-        Columns composition, species, D0 (Å²/ps), E_a (eV).
+        Columns composition, species, D_0 (Å²/ps), E (eV).
     shipped : pandas.DataFrame, optional
         As `table`, of longer runs.
     experiment : dict, optional
@@ -130,18 +130,18 @@ def diffusion(table, fits, shipped=None, experiment=None):
     figure, axes = plt.subplots(1, len(names), figsize=(3.6 * len(names) + 0.6, 3.8), sharey=True, squeeze=False)
     for panel, composition in zip(axes[0], names, strict=True):
         for species, part in table[table.composition == composition].groupby("species"):
-            for whole in (True, False):
+            for whole in (1, 0):
                 some = part[part.diffusive == whole]
                 panel.errorbar(
                     1e4 / some.temperature, some.D, some.D_sem, fmt="o", color=colour(species), capsize=2, linestyle="none",
                     markerfacecolor=colour(species) if whole else "white", label=species if whole else None,
                 )  # fmt: skip
             fit = fits[(fits.composition == composition) & (fits.species == species)]
-            if len(fit) and np.isfinite(fit.E_a.iloc[0]):
+            if len(fit) and np.isfinite(fit.E.iloc[0]):
                 t = np.linspace(part.temperature.min(), part.temperature.max(), 50)
                 panel.plot(
                     1e4 / t,
-                    fit.D0.iloc[0] * np.exp(-fit.E_a.iloc[0] / (8.617333e-5 * t)),
+                    fit.D_0.iloc[0] * np.exp(-fit.E.iloc[0] / (8.617333e-5 * t)),
                     color=colour(species),
                     linestyle=DASHES.get(species, "-"),
                 )
@@ -186,7 +186,6 @@ def van_hove(results, species, times, peaks=None):
         if species not in data.species.values:
             continue
         data = data.sel(species=species)
-        weight = 4 * np.pi * data.r.values**2
         drawn = {float(data.time.sel(time=t, method="nearest")) for t in times if t <= data.time.values.max() * 1.01}
         for hue, lag in zip(hues, sorted(drawn - {0.0}), strict=False):
             now = data.sel(time=lag)
@@ -315,28 +314,124 @@ def history(table):
     return figure
 
 
-def run_log(log):
-    """Temperature, pressure and energy of a simulation against time.
+def run_log(log, atoms):
+    """Temperature, potential energy and pressure of a simulation of so many atoms against time; `log` as of Trajectory.log."""
+    wanted = (
+        ("temperature", 1, "T (K)"),
+        ("potential_energy", atoms, "potential energy\n(eV/atom)"),
+        ("pressure", 1, "pressure\n(GPa)"),
+    )
+    names = [entry for entry in wanted if entry[0] in log]
+    figure, axes = plt.subplots(len(names), 1, figsize=(8, 1.8 * len(names)), sharex=True, squeeze=False)
+    for panel, (name, divisor, text) in zip(axes[:, 0], names, strict=True):
+        panel.plot(log["time"], log[name] / divisor, color=SPECIES["Na"], linewidth=0.8)
+        panel.set_ylabel(text, fontsize="small")
+    axes[-1, 0].set_xlabel("time (ps)")
+    return figure
+
+
+def bars(families):
+    """Probabilities of whole numbers (coordination, Qⁿ): a row for each family, a panel for each composition, bars for temperatures.
 
     Parameters
     ----------
-    log : dict of arrays
-        time (ps), temperature (K), pressure (GPa, may be absent), potential (eV/atom).
+    families : dict
+        label → {(composition, temperature): Dataset with `probability` along one whole-number dimension}.
     """
-    names = [
-        (k, t)
-        for k, t in (
-            ("temperature", "temperature (K)"),
-            ("potential", "potential energy (eV/atom)"),
-            ("pressure", "pressure (GPa)"),
+    rows = compositions(next(iter(families.values())))
+    figure, axes = plt.subplots(
+        len(families),
+        len(rows),
+        figsize=(3.1 * len(rows) + 0.6, 2.4 * len(families) + 0.4),
+        sharey="row",
+        squeeze=False,
+    )
+    for i, (label, results) in enumerate(families.items()):
+        hues = temperature_colours([t for _, t in results])
+        width = 0.8 / len(hues)
+        for (composition, temperature), data in results.items():
+            panel = axes[i, rows.index(composition)]
+            (dimension,) = data.probability.dims
+            place = list(hues).index(temperature) - (len(hues) - 1) / 2
+            panel.bar(
+                data[dimension].values + width * place, data.probability.values, width, yerr=data.probability_sem.values,
+                color=hues[temperature], label=f"{temperature:g} K", error_kw={"linewidth": 0.8},
+            )  # fmt: skip
+            seen = data[dimension].values[data.probability.values > 2e-3]
+            if len(seen):
+                low, high = (
+                    panel.get_xlim() if panel.has_data() and getattr(panel, "_ranged", False) else (np.inf, -np.inf)
+                )
+                panel._ranged = True
+                panel.set_xlim(min(low, seen.min() - 0.6), max(high, seen.max() + 0.6))
+            panel.set(title=composition, xlabel=label)
+        axes[i, 0].set_ylabel("probability")
+    axes[0, 0].legend(fontsize="x-small")
+    return figure
+
+
+def angles(results):
+    """Distributions of bond angles: a row for each kind of angle, a panel for each composition."""
+    rows = compositions(results)
+    kinds = [str(name) for name in next(iter(results.values())).triplet.values]
+    figure, axes = plt.subplots(
+        len(kinds),
+        len(rows),
+        figsize=(3.1 * len(rows) + 0.6, 2.2 * len(kinds) + 0.4),
+        sharex="row",
+        sharey="row",
+        squeeze=False,
+    )
+    hues = temperature_colours([t for _, t in results])
+    for (composition, temperature), data in results.items():
+        for i, kind in enumerate(kinds):
+            part, panel = data.sel(triplet=kind), axes[i, rows.index(composition)]
+            band(
+                panel,
+                part.angle.values,
+                part.probability.values,
+                part.probability_sem.values,
+                color=hues[temperature],
+                label=f"{temperature:g} K",
+            )
+            panel.set(title=f"{kind} in {composition}", xlabel="angle (degrees)")
+    for panel in axes[:, 0]:
+        panel.set_ylabel("density (1/degree)")
+    _legend(axes)
+    return figure
+
+
+def structure_factor(results):
+    """Total structure factor: a panel for each composition, a line for each temperature."""
+    rows = compositions(results)
+    figure, axes = plt.subplots(1, len(rows), figsize=(3.6 * len(rows) + 0.6, 3.2), sharey=True, squeeze=False)
+    hues = temperature_colours([t for _, t in results])
+    for (composition, temperature), data in results.items():
+        panel = axes[0, rows.index(composition)]
+        band(
+            panel, data.q.values, data.S.values, data.S_sem.values, color=hues[temperature], label=f"{temperature:g} K"
         )
-        if k in log
-    ]
-    figure, axes = plt.subplots(len(names), 1, figsize=(8, 1.9 * len(names)), sharex=True, squeeze=False)
-    for panel, (name, text) in zip(axes[:, 0], names, strict=True):
-        panel.plot(log["time"], log[name], color=SPECIES["Na"], linewidth=0.9)
-        panel.set_ylabel(text, fontsize="small")
-    axes[-1, 0].set_xlabel("time (ps)")
+        panel.set(title=composition, xlabel="q (1/Å)")
+    axes[0, 0].set_ylabel("S(q), neutrons")
+    _legend(axes)
+    return figure
+
+
+def bonds(results):
+    """Bond correlation against time: a panel for each composition, a line for each temperature."""
+    rows = compositions(results)
+    figure, axes = plt.subplots(1, len(rows), figsize=(3.6 * len(rows) + 0.6, 3.2), sharey=True, squeeze=False)
+    hues = temperature_colours([t for _, t in results])
+    for (composition, temperature), data in results.items():
+        panel, keep = axes[0, rows.index(composition)], data.time.values > 0
+        panel.set_xscale("log")
+        band(
+            panel, data.time.values[keep], data.C_B.values[keep], data.C_B_sem.values[keep], color=hues[temperature], label=f"{temperature:g} K"
+        )  # fmt: skip
+        panel.axhline(0.3679, color=GREY, linewidth=0.8, linestyle=":")
+        panel.set(title=composition, xlabel="time t (ps)")
+    axes[0, 0].set_ylabel("bond correlation $C_B$(t)")
+    _legend(axes)
     return figure
 
 

@@ -7,6 +7,7 @@ replicas); results in groups `NS2/3000` of one file for each observable.
 import re
 from pathlib import Path
 
+import pandas as pd
 import xarray as xr
 
 from .errors import GlasslibError
@@ -83,3 +84,62 @@ def attributes(path):
     """Attributes of a results file: how its results were made."""
     with xr.open_dataset(path, engine="h5netcdf") as dataset:
         return dict(dataset.attrs)
+
+
+def shipped(observable, folder="data/results"):
+    """Results of longer runs that ship with the project.
+
+    Returns
+    -------
+    dict
+        Name of the set → results as `load` gives them; empty where none are shipped. What a set is stands in its attributes.
+    """
+    return {path.parent.name: load(path) for path in sorted(Path(folder).glob(f"*/{observable}.nc"))}
+
+
+def table(results, variables, dimension="species"):
+    """Some variables of all states as rows of a table: composition, temperature, `dimension`, then the variables."""
+    rows = []
+    for (composition, temperature), data in results.items():
+        present = [name for name in variables if name in data]
+        for label in data[dimension].values:
+            one = data.sel({dimension: label})
+            row = {"composition": composition, "temperature": temperature, dimension: str(label)}
+            rows.append(row | {name: float(one[name]) for name in present})
+    return pd.DataFrame(rows)
+
+
+def arrhenius(D):
+    """Arrhenius fits of the diffusion coefficients of each composition: a row for each composition and species."""
+    from .analysis import arrhenius as fitted
+
+    rows = {}
+    for composition in sorted({c for c, _ in D}):
+        fit = fitted({t: data for (c, t), data in D.items() if c == composition})
+        rows[composition, 0.0] = fit
+    return table(rows, ["E", "E_sem", "E_low", "E_high", "D_0", "D_0_sem", "points", "misfit"]).drop(
+        columns="temperature"
+    )
+
+
+def ratios(results, variable, above, below):
+    """Ratio of a variable between two species in every state, with its error by propagation of the two."""
+    rows = []
+    for (composition, temperature), data in results.items():
+        if not {above, below} <= set(data.species.values.tolist()):
+            continue
+        (a, da), (b, db) = (
+            (float(data[name].sel(species=s)) for name in (variable, f"{variable}_sem")) for s in (above, below)
+        )
+        ratio = a / b
+        error = abs(ratio) * ((da / a) ** 2 + (db / b) ** 2) ** 0.5
+        rows.append(
+            {
+                "composition": composition,
+                "temperature": temperature,
+                "species": f"{above}/{below}",
+                "ratio": ratio,
+                "ratio_sem": error,
+            }
+        )
+    return pd.DataFrame(rows, columns=["composition", "temperature", "species", "ratio", "ratio_sem"])

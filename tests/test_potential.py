@@ -191,7 +191,7 @@ def test_models_survive_storage_and_damage_is_noticed(tmp_path):
 
 @pytest.mark.parametrize("name", ["nowhere", "missing/model.json"])
 def test_unknown_potentials_are_refused(name):
-    with pytest.raises(GlasslibError, match="no (such file|potential)"):
+    with pytest.raises(GlasslibError, match="no potential"):
         load_potential(name)
 
 

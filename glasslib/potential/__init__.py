@@ -37,21 +37,34 @@ def load_potential(name_or_path="default", kernel="auto"):
 
         return Classical(str(name_or_path))
     from .calculator import PaiNNCalculator
-    from .storage import load_model, stem
+    from .storage import load_model
 
+    members = files(name_or_path)
+    return PaiNNCalculator([load_model(member) for member in members], kernel, name=Path(name_or_path).stem)
+
+
+def files(name_or_path="default"):
+    """Weight files of a potential, one for each member of a committee; none for a classical one.
+
+    Raises
+    ------
+    GlasslibError
+        If there is no such potential.
+    """
+    if str(name_or_path) in CLASSICAL:
+        return []
     path = Path(name_or_path)
-    folder = path if path.is_dir() else MODELS / path
-    if not path.is_absolute() and len(path.parts) == 1 and (MODELS / path).is_dir():
-        folder = MODELS / path
+    shipped = MODELS / path
+    folder = shipped if len(path.parts) == 1 and shipped.is_dir() else path
     if folder.is_dir():
         members = sorted(folder.glob("*.safetensors"))
         if not members:
             raise GlasslibError(f"the folder {folder} holds no model (no .safetensors file)")
-    elif stem(path).with_name(stem(path).name + ".json").exists() or path.suffix:
-        members = [path]
-    else:
+        return members
+    weights = path.with_suffix(".safetensors")
+    if not weights.exists():
         known = [*CLASSICAL, *sorted(p.name for p in MODELS.glob("*") if p.is_dir())]
         raise GlasslibError(
             f"no potential {str(name_or_path)!r}: there are {', '.join(known)}, or give the path of a model"
         )
-    return PaiNNCalculator([load_model(member) for member in members], kernel, name=path.stem)
+    return [weights]
