@@ -3,5 +3,6 @@
 from .config import TrainConfig
 from .evaluate import evaluate, parity, summary
 from .loop import train
+from .teacher import PairTeacher
 
-__all__ = ["TrainConfig", "evaluate", "parity", "summary", "train"]
+__all__ = ["PairTeacher", "TrainConfig", "evaluate", "parity", "summary", "train"]

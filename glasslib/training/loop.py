@@ -136,14 +136,14 @@ class Training:
     def _one_epoch(self):
         start = time.perf_counter()
         order = np.random.default_rng([self.config.seed, self.epoch]).permutation(len(self.train))
-        sums = dict.fromkeys(TERMS, 0.0)
+        sums = dict.fromkeys((*TERMS, "gradient"), 0.0)
         for begin in range(0, len(order), self.config.batch):
             chosen = order[begin : begin + self.config.batch]
             terms = self._step([self.train[i] for i in chosen])
-            for name in TERMS:
+            for name in sums:
                 sums[name] += terms[name] * len(chosen) / len(order)
-        row = {"epoch": self.epoch + 1, "rate": self.optimiser.param_groups[0]["lr"], "loss": sum(sums.values())}
-        row |= {f"loss_{name}": value for name, value in sums.items()}
+        row = {"epoch": self.epoch + 1, "rate": self.optimiser.param_groups[0]["lr"], "loss": sum(sums[name] for name in TERMS)}
+        row |= {f"loss_{name}": sums[name] for name in TERMS} | {"gradient": sums["gradient"]}
         if self.validation:
             row |= self._validate()
         self.epoch += 1
@@ -169,12 +169,12 @@ class Training:
             w.grad = torch.zeros_like(w) if w.grad is None else w.grad
         total([w.grad for w in self.weights])
         total([values])
-        torch.nn.utils.clip_grad_norm_(self.weights, self.config.clip)
+        length = float(torch.nn.utils.clip_grad_norm_(self.weights, self.config.clip))
         self.optimiser.param_groups[0]["lr"] = learning_rate(self.step, self.steps, self.config)
         self.optimiser.step()
         average(self.average, self.weights, self.config.average)
         self.step += 1
-        return dict(zip(TERMS, values.tolist(), strict=True))
+        return dict(zip(TERMS, values.tolist(), strict=True)) | {"gradient": length}
 
     def _validate(self):
         """Loss and root-mean-square errors of the averaged weights on the validation frames."""
