@@ -273,8 +273,8 @@ def test_frames_of_a_run_under_way_can_be_read(tmp_path):
 
 def test_a_ramp_resumed_in_the_middle_continues_at_its_temperature(tmp_path, monkeypatch):
     asked = []
-    real = dynamics.driver.set_targets
-    monkeypatch.setattr(dynamics.driver, "set_targets", lambda i, t, p: (asked.append(t), real(i, t, p)))
+    real = dynamics.simulation.set_targets
+    monkeypatch.setattr(dynamics.simulation, "set_targets", lambda i, t, p: (asked.append(t), real(i, t, p)))
     with pytest.raises(Interrupted):
         go(tmp_path / "a.h5", calculator=Flaky(45))
     before = len(asked)

@@ -1,6 +1,6 @@
 """Molecular dynamics over ASE's integrators: schedules as data, runs that survive being killed, guards, log-spaced output.
 
-`schedule.py` says what is run, `integrators.py` which equations, `guard.py` when to stop, `store.py` what is kept on disk,
+`schedule.py` says what is run, `integrators.py` which equations, `guard.py` when to stop, `store.py` what is kept on disk, `evaluate.py` how the potential is asked,
 `driver.py` is the loop.
 """
 
