@@ -1,0 +1,120 @@
+"""Diffusion coefficient."""
+
+import numpy as np
+from scipy.stats import t as student
+
+from ..errors import GlasslibError
+from .dataset import dataset, described
+from .displacements import checked, constant_cell, moments, pair_means, symbols
+from .lags import chosen_lags, frame_pairs, ticks
+from .statistics import block_sums
+
+LONGEST = 0.2  # of the trajectory: five independent stretches of time remain
+SHORTEST = 0.2  # of the longest lag fitted
+DIFFUSIVE = 0.1  # deviation of the log-log slope from 1 that is still called diffusive
+
+
+def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95, origins=1000, drift=True):
+    """Diffusion coefficient of each species, the slope of the mean squared displacement: ⟨r²⟩ = 6 D t + constant.
+
+    Every block of time (not shorter than the longest lag fitted) and every replica gives its own slope by the same least-squares fit with
+    weights 1/t²; D is their mean, its error their scatter. Errors of the mean squared displacement at different lag times are strongly
+    correlated; whole fits of separate blocks take that into account without modelling it. The confidence interval is that of Student's t.
+
+    Parameters
+    ----------
+    trajectory_or_replicas : Trajectory or list of Trajectory
+    fit_range : (float, float), optional
+        Lag times fitted, ps. Default: from 4 % to 20 % of the trajectory, so that five independent blocks remain.
+    level : float
+        Of the confidence interval.
+    origins, drift
+        As of mean_squared_displacement.
+
+    Returns
+    -------
+    xarray.Dataset
+        `D` (species), Å²/ps, `D_sem`; `D_low`, `D_high`, the confidence interval; `slope` = d ln⟨r²⟩ / d ln t over the fit range, with
+        `slope_sem`; `diffusive`, 1 where the slope is within 0.1 of 1 or indistinguishable from it, and the displacement goes beyond the
+        cage (⟨r²⟩ above 1 Å²), else 0. D of a species that is not diffusive is no diffusion coefficient. The numbers of blocks and the fit range
+        are in the attributes. Two blocks at least are needed for an error: else NaN.
+
+    Notes
+    -----
+    1 Å²/ps = 1e-4 cm²/s. No finite-size correction.
+    """
+    replicas = checked(trajectory_or_replicas)
+    constant_cell(replicas)
+    length = min(t.time[-1] - t.time[0] for t in replicas)
+    low, high = checked_range(fit_range, length, ticks(replicas[0])[1])
+    lags = chosen_lags(replicas)
+    unit = ticks(replicas[0])[1]
+    lags = lags[(lags * unit >= low * (1 - 1e-9)) & (lags * unit <= high * (1 + 1e-9))]
+    if len(lags) < 3:
+        raise GlasslibError(f"only {len(lags)} lag time(s) between {low:g} and {high:g} ps: record more frames or widen fit_range")
+    pairs = [frame_pairs(t, lags, origins) for t in replicas]
+    values = [pair_means(t, p, moments, np.zeros(1), 2, drift)[:, 0] for t, p in zip(replicas, pairs, strict=True)]
+    blocks = max(1, int(length / pairs[0].lag[-1] * (1 + 1e-9)))
+    sums, counts = block_sums(pairs, values, min(blocks, 10))
+    full = (counts > 0).all(1)
+    if not full.any():
+        sums, counts, full = sums.sum(0)[None], counts.sum(0)[None], np.array([True])
+    msd = sums[full] / counts[full][:, None, :]
+    weight = counts[full].sum(1) / counts[full].sum()
+    lag = pairs[0].lag
+    each = line(lag, msd) / 6
+    mean = sums.sum(0) / counts.sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        slopes = line(np.log(lag), np.log(msd), np.ones_like(lag))
+        slope = line(np.log(lag), np.log(mean), np.ones_like(lag))
+    n = len(each)
+    d, sem = np.tensordot(weight, each, 1), scatter(each)
+    slope_sem = scatter(slopes)
+    margin = student.ppf(0.5 + level / 2, max(n - 1, 1))
+    near = np.abs(slope - 1) <= np.maximum(DIFFUSIVE, np.where(np.isfinite(slope_sem), np.minimum(2 * slope_sem, 0.3), 0))
+    diffusive = near & (mean[:, -1] > 1.0)
+    options = {"fit_range": fit_range, "level": level, "origins": origins, "drift": drift}
+    attrs = described(
+        "diffusion_coefficient", replicas, options, fit_low_ps=float(lag[0]), fit_high_ps=float(lag[-1]), blocks=n,
+        fit_rule="given" if fit_range is not None else "4 % to 20 % of the trajectory",
+        not_diffusive=", ".join(np.array(symbols(replicas))[~diffusive].tolist()),
+    )
+    return dataset(
+        {
+            "D": (("species",), d, sem, "Å²/ps", "diffusion coefficient"),
+            "D_low": (("species",), d - margin * sem, None, "Å²/ps", f"lower end of the {level:.0%} confidence interval"),
+            "D_high": (("species",), d + margin * sem, None, "Å²/ps", f"upper end of the {level:.0%} confidence interval"),
+            "slope": (("species",), slope, slope_sem, "1", "log-log slope of the mean squared displacement"),
+            "diffusive": (("species",), diffusive.astype(int), None, "1", "whether the fit range is diffusive"),
+        },
+        {"species": symbols(replicas)},
+        attrs,
+    )
+
+
+def checked_range(fit_range, length, unit):
+    """Lowest and highest lag time of the fit, ps."""
+    if fit_range is None:
+        return max(LONGEST * SHORTEST * length, unit), LONGEST * length
+    try:
+        low, high = (float(x) for x in fit_range)
+    except (TypeError, ValueError):
+        raise GlasslibError(f"fit_range must be two lag times in ps, not {fit_range!r}") from None
+    if not 0 <= low < high:
+        raise GlasslibError(f"fit_range must be two increasing lag times in ps, not {fit_range!r}")
+    if low >= length:
+        raise GlasslibError(f"fit_range starts at {low:g} ps, but the trajectory is {length:g} ps long")
+    return low, min(high, length)
+
+
+def line(x, y, weight=None):
+    """Slopes of weighted least-squares lines through y [..., points]."""
+    weight = 1 / x**2 if weight is None else weight
+    centre = (weight * x).sum() / weight.sum()
+    return (weight * (x - centre) * y).sum(-1) / (weight * (x - centre) ** 2).sum()
+
+
+def scatter(values):
+    """Standard error of the mean over the first axis; NaN for a single value."""
+    n = len(values)
+    return values.std(0, ddof=1) / np.sqrt(n) if n > 1 else np.full(values.shape[1:], np.nan)

@@ -1,0 +1,245 @@
+"""Displacements of all atoms between pairs of frames, streamed.
+
+A trajectory is read in parts of some atoms over all frames that are needed, so that 3,000 atoms × 20,000 frames take some hundred MB.
+The atoms of a part are summed in groups whose number does not depend on the number of threads: neither do the results.
+"""
+
+import numpy as np
+from numba import njit, prange
+
+from ..errors import GlasslibError
+from .lags import chosen_lags, frame_pairs
+
+PART_BYTES = 200_000_000  # of positions held at a time
+SUM_BYTES = 100_000_000  # of partial sums
+
+
+def checked(trajectory_or_replicas):
+    """Replicas as a list, all of the same atoms.
+
+    Raises
+    ------
+    GlasslibError
+        Where something is no trajectory or replicas differ in their species.
+    """
+    from ..trajectory import Trajectory
+
+    if isinstance(trajectory_or_replicas, Trajectory):
+        return [trajectory_or_replicas]
+    try:
+        replicas = list(trajectory_or_replicas)
+    except TypeError:
+        raise GlasslibError(f"a Trajectory or a list of replicas is needed, not {type(trajectory_or_replicas).__name__}") from None
+    if not replicas:
+        raise GlasslibError("no trajectory: the list of replicas is empty")
+    for replica in replicas:
+        if not isinstance(replica, Trajectory):
+            raise GlasslibError(f"a replica must be a Trajectory, not {type(replica).__name__}: open files with Trajectory.open")
+        if not np.array_equal(replica.species, replicas[0].species):
+            raise GlasslibError("replicas must hold the same atoms in the same order")
+    return replicas
+
+
+def constant_cell(replicas):
+    """Refuse cells that change: a displacement across an NPT trajectory mixes motion with the breathing of the box."""
+    for replica in replicas:
+        if not replica.constant_cell:
+            raise GlasslibError(
+                "the cell changes with time, so displacements are not defined: produce at constant volume (NVT or NVE) for dynamics"
+            )
+
+
+def symbols(replicas):
+    """Species present, in alphabetical order."""
+    return np.unique(replicas[0].species).tolist()
+
+
+def centre_of_mass(trajectory):
+    """Displacement of the centre of mass of all atoms since the first frame [frames, 3], Å."""
+    weight = trajectory.masses / trajectory.masses.sum()
+    start = np.asarray(trajectory.positions[0], np.float64)
+    drift = np.empty((len(trajectory), 3))
+    for part, block in trajectory.blocks():
+        drift[part] = np.einsum("fac,a->fc", block - start, weight)
+    return drift
+
+
+def parts(trajectory, frames, drift=True, atoms=None):
+    """Iterate over parts of the atoms.
+
+    Parameters
+    ----------
+    frames : int array
+        Increasing.
+    drift : bool
+        Remove the motion of the centre of mass of all atoms of the trajectory.
+    atoms : int array, optional
+        Default: all.
+
+    Yields
+    ------
+    (int array [part], float64 array [part, 3, frames])
+        Atoms, and their displacements since the first frame of the trajectory, Å.
+    """
+    atoms = np.arange(trajectory.n_atoms) if atoms is None else np.asarray(atoms)
+    shift = centre_of_mass(trajectory) if drift else np.zeros((len(trajectory), 3))
+    start = np.asarray(trajectory.positions[0], np.float64)
+    size = max(1, PART_BYTES // (len(frames) * 24))
+    slot = np.full(len(trajectory), -1)
+    slot[frames] = np.arange(len(frames))
+    for begin in range(0, len(atoms), size):
+        part = atoms[begin : begin + size]
+        held = np.empty((len(part), 3, len(frames)))
+        for span, block in trajectory.blocks():
+            here = np.flatnonzero(slot[span] >= 0)
+            if len(here) == 0:
+                continue
+            moved = block[np.ix_(here, part)] - start[part] - shift[span][here][:, None, :]
+            first = slot[span][here[0]]
+            held[:, :, first : first + len(here)] = moved.transpose(1, 2, 0)
+        yield part, held
+
+
+def pair_means(trajectory, pairs, kernel, values, width, drift=True):
+    """Mean over the atoms of a species of functions of the displacement, for each pair of frames.
+
+    Parameters
+    ----------
+    kernel : compiled function (positions, first, second, values, groups) -> [groups, width, pairs]
+    values : float array
+        Parameters of the kernel.
+    width : int
+        Number of functions.
+
+    Returns
+    -------
+    float64 array [species, width, pairs]
+    """
+    frames = np.union1d(pairs.first, pairs.second)
+    first, second = np.searchsorted(frames, pairs.first), np.searchsorted(frames, pairs.second)
+    names = np.unique(trajectory.species)
+    groups = int(np.clip(SUM_BYTES // (width * len(first) * 8), 2, 16))
+    sums = np.zeros((len(names), width, len(first)))
+    for atoms, positions in parts(trajectory, frames, drift):
+        for k, name in enumerate(names):
+            mine = trajectory.species[atoms] == name
+            if mine.any():
+                chosen = positions if mine.all() else np.ascontiguousarray(positions[mine])
+                sums[k] += kernel(chosen, first, second, values, groups).sum(0)
+    counts = np.array([(trajectory.species == name).sum() for name in names])
+    return sums / counts[:, None, None]
+
+
+def correlate(replicas, kernel, values, width, time=None, origins=1000, drift=True):
+    """`pair_means` of every replica at the lag times that all of them have.
+
+    Returns
+    -------
+    (list of Pairs, list of float64 arrays [species, width, pairs])
+    """
+    constant_cell(replicas)
+    lags = chosen_lags(replicas, time)
+    pairs = [frame_pairs(replica, lags, origins) for replica in replicas]
+    values = np.atleast_1d(np.asarray(values, float))
+    return pairs, [pair_means(r, p, kernel, values, width, drift) for r, p in zip(replicas, pairs, strict=True)]
+
+
+def positive(name, values):
+    """One positive number or several as a float array, or a GlasslibError that names the option."""
+    try:
+        array = np.atleast_1d(np.asarray(values, float))
+    except (TypeError, ValueError):
+        raise GlasslibError(f"{name} must be a positive number or several, not {values!r}") from None
+    if array.ndim != 1 or array.size == 0 or not (np.isfinite(array) & (array > 0)).all():
+        raise GlasslibError(f"{name} must be a positive number or several, not {values!r}")
+    return array
+
+
+@njit(parallel=True, cache=True)
+def moments(positions, first, second, values, groups):
+    """Sums of r² and r⁴."""
+    atoms, n = positions.shape[0], len(first)
+    out = np.zeros((groups, 2, n))
+    for g in prange(groups):
+        for atom in range(g * atoms // groups, (g + 1) * atoms // groups):
+            x, y, z = positions[atom, 0], positions[atom, 1], positions[atom, 2]
+            for p in range(n):
+                i, j = first[p], second[p]
+                square = (x[j] - x[i]) ** 2 + (y[j] - y[i]) ** 2 + (z[j] - z[i]) ** 2
+                out[g, 0, p] += square
+                out[g, 1, p] += square * square
+    return out
+
+
+@njit(inline="always")
+def sinc(x):
+    """sin(x) / x by a reduction to [-π/2, π/2] and a Taylor polynomial; error below 1e-13, and vectorised unlike the library's sine."""
+    turns = np.floor(x * 0.3183098861837907 + 0.5)
+    rest = x - turns * 3.141592653589793
+    rest -= turns * 1.2246467991473532e-16
+    square = rest * rest
+    sine = -1.0 / 121645100408832000.0
+    sine = sine * square + 1.0 / 355687428096000.0
+    sine = sine * square - 1.0 / 1307674368000.0
+    sine = sine * square + 1.0 / 6227020800.0
+    sine = sine * square - 1.0 / 39916800.0
+    sine = sine * square + 1.0 / 362880.0
+    sine = sine * square - 1.0 / 5040.0
+    sine = sine * square + 1.0 / 120.0
+    sine = sine * square - 1.0 / 6.0
+    sine = (sine * square + 1.0) * rest
+    sign = 1.0 - 2.0 * (turns - 2.0 * np.floor(turns * 0.5))
+    return sign * sine / x
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def isotropic_waves(positions, first, second, values, groups):
+    """Sums of sin(q r) / (q r) for every q in `values`."""
+    atoms, n = positions.shape[0], len(first)
+    out = np.zeros((groups, len(values), n))
+    for g in prange(groups):
+        distance = np.empty(n)
+        for atom in range(g * atoms // groups, (g + 1) * atoms // groups):
+            x, y, z = positions[atom, 0], positions[atom, 1], positions[atom, 2]
+            for p in range(n):
+                i, j = first[p], second[p]
+                square = (x[j] - x[i]) ** 2 + (y[j] - y[i]) ** 2 + (z[j] - z[i]) ** 2
+                distance[p] = np.sqrt(square) + 1e-150  # keeps sin(x)/x at 1 for an atom that did not move
+            for k in range(len(values)):
+                q = values[k]
+                for p in range(n):
+                    out[g, k, p] += sinc(q * distance[p])
+    return out
+
+
+@njit(parallel=True, cache=True)
+def within(positions, first, second, values, groups):
+    """Numbers of atoms that moved less than each length in `values`."""
+    atoms, n = positions.shape[0], len(first)
+    out = np.zeros((groups, len(values), n))
+    for g in prange(groups):
+        for atom in range(g * atoms // groups, (g + 1) * atoms // groups):
+            x, y, z = positions[atom, 0], positions[atom, 1], positions[atom, 2]
+            for p in range(n):
+                i, j = first[p], second[p]
+                square = (x[j] - x[i]) ** 2 + (y[j] - y[i]) ** 2 + (z[j] - z[i]) ** 2
+                for k in range(len(values)):
+                    out[g, k, p] += 1.0 if square < values[k] * values[k] else 0.0
+    return out
+
+
+@njit(parallel=True, cache=True)
+def histogram(positions, first, second, cell_of_pair, cells, low, width, bins, groups):
+    """Histograms of the distance moved [cells, bins]; `cell_of_pair` says to which a pair of frames belongs."""
+    atoms, n = positions.shape[0], len(first)
+    out = np.zeros((groups, cells, bins), np.int64)
+    for g in prange(groups):
+        for atom in range(g * atoms // groups, (g + 1) * atoms // groups):
+            x, y, z = positions[atom, 0], positions[atom, 1], positions[atom, 2]
+            for p in range(n):
+                i, j = first[p], second[p]
+                moved = np.sqrt((x[j] - x[i]) ** 2 + (y[j] - y[i]) ** 2 + (z[j] - z[i]) ** 2)
+                b = int(np.floor((moved - low) / width))
+                if 0 <= b < bins:
+                    out[g, cell_of_pair[p], b] += 1
+    return out

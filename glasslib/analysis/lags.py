@@ -1,0 +1,164 @@
+"""Which pairs of frames make which lag time.
+
+Frames may stand at any times: evenly spaced, log-spaced with many origins, or irregular. A lag time is a difference of two frame times
+that occurs; nothing is interpolated or resampled.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
+
+from ..errors import GlasslibError
+
+ALL_LAGS = 256  # up to this many distinct lag times all are kept
+LONGEST_COUNT = 2**24  # ticks over which pairs are counted by one Fourier transform
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of frames sorted by lag time.
+
+    Attributes
+    ----------
+    lag : array [lags]
+        ps.
+    first, second : int array [pairs]
+        Frames.
+    index : int array [pairs]
+        Which lag time a pair belongs to.
+    middle : array [pairs]
+        Time half-way between the two frames as a fraction of the trajectory's length, in [0, 1).
+    length : float
+        Length of the trajectory, ps.
+    """
+
+    lag: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    index: np.ndarray
+    middle: np.ndarray
+    length: float
+
+    def blocks(self, n_blocks):
+        """Block of each pair [pairs]: at a lag t the trajectory is cut in at most `n_blocks` parts that are not shorter than t.
+
+        Pairs of neighbouring parts then overlap at the edges only, and a lag beyond half the trajectory has a single block, hence no
+        error estimate.
+        """
+        fitting = np.floor(self.length / self.lag * (1 + 1e-9)).astype(int)
+        count = np.clip(fitting, 1, n_blocks)[self.index]
+        return np.minimum((self.middle * count).astype(int), count - 1)
+
+
+def ticks(trajectory):
+    """Frame times as whole multiples of a unit.
+
+    Returns
+    -------
+    (int array [frames], float)
+        Ticks since the first frame, and the unit in ps. Times without a common unit are rounded to a hundredth of their smallest gap.
+    """
+    time = trajectory.time - trajectory.time[0]
+    if len(time) < 2:
+        raise GlasslibError("dynamics needs at least two frames: this trajectory has one")
+    smallest = np.diff(time).min()
+    tolerance = max(2e-3 * smallest, 8 * np.spacing(np.abs(trajectory.time).max()))
+    if trajectory.step is not None:
+        step = trajectory.step - trajectory.step[0]
+        step //= np.gcd.reduce(np.diff(step))
+        unit = time[-1] / step[-1]
+        if np.abs(time - step * unit).max() < 10 * tolerance:
+            return step, unit
+    unit = smallest
+    for gap in np.unique(np.round(np.diff(time) / tolerance)) * tolerance:
+        unit = common_divisor(gap, unit, 4 * tolerance)
+    if unit < 20 * tolerance:
+        unit = smallest / 100
+    count = np.rint(time / unit).astype(np.int64)
+    return count, time[-1] / count[-1]
+
+
+def common_divisor(a, b, tolerance):
+    """Greatest common divisor of two positive numbers known to a tolerance."""
+    while b > tolerance:
+        rest = a % b
+        a, b = b, 0.0 if b - rest < tolerance else rest
+    return a
+
+
+def lag_counts(tick):
+    """Number of pairs of frames at each whole lag, as (lags, counts); lags of zero pairs are left out."""
+    span = int(tick[-1])
+    if span == len(tick) - 1:
+        return np.arange(1, span + 1), np.arange(span, 0, -1)
+    if span < LONGEST_COUNT:
+        present = np.zeros(next_fast_len(2 * span + 2, real=True))
+        present[tick] = 1.0
+        counts = np.rint(irfft(np.abs(rfft(present)) ** 2, len(present))[: span + 1]).astype(np.int64)
+        lags = np.flatnonzero(counts)[1:]
+        return lags, counts[lags]
+    origins = tick[:: 1 + len(tick) ** 2 // 10_000_000]
+    lags, counts = np.unique((tick[None, :] - origins[:, None]).ravel(), return_counts=True)
+    return lags[lags > 0], counts[lags > 0]
+
+
+def thinned(lags, counts, per_decade):
+    """The best-sampled lag of each of `per_decade` logarithmic intervals a decade."""
+    interval = np.floor(per_decade * np.log10(lags) + 1e-9).astype(int)
+    order = np.lexsort((lags, -counts, interval))
+    keep = order[np.concatenate([[True], np.diff(interval[order]) > 0])]
+    return np.sort(lags[keep])
+
+
+def chosen_lags(trajectories, time=None, per_decade=20):
+    """Lag times, in ticks, that every trajectory has; at most ALL_LAGS of them, or `per_decade` a decade.
+
+    Parameters
+    ----------
+    time : float or sequence, optional
+        Wanted lag times, ps: the nearest that occur are taken.
+    """
+    clocks = [ticks(t) for t in trajectories]
+    unit = clocks[0][1]
+    if any(abs(u - unit) > 1e-4 * unit for _, u in clocks):
+        raise GlasslibError("replicas must be recorded at the same times: their time steps differ")
+    lags, counts = lag_counts(clocks[0][0])
+    for tick, _ in clocks[1:]:
+        other, more = lag_counts(tick)
+        lags, mine, theirs = np.intersect1d(lags, other, assume_unique=True, return_indices=True)
+        counts = counts[mine] + more[theirs]
+    if len(lags) == 0:
+        raise GlasslibError("replicas have no lag time in common: record them with the same output interval")
+    if time is not None:
+        wanted = np.atleast_1d(np.asarray(time, float))
+        if wanted.size == 0 or not (np.isfinite(wanted) & (wanted > 0)).all():
+            raise GlasslibError("time must hold positive lag times in ps")
+        return np.unique(lags[np.abs(lags[None, :] * unit - wanted[:, None]).argmin(1)])
+    return lags if len(lags) <= ALL_LAGS else thinned(lags, counts, per_decade)
+
+
+def frame_pairs(trajectory, lags, origins=1000):
+    """Pairs of frames for given lags.
+
+    Parameters
+    ----------
+    lags : int array
+        In ticks, of `chosen_lags`.
+    origins : int or None
+        At most so many pairs for each lag, spread evenly over the trajectory; None: all.
+    """
+    tick, unit = ticks(trajectory)
+    first, second, index = [], [], []
+    for k, lag in enumerate(lags):
+        at = np.searchsorted(tick, tick + lag)
+        start = np.flatnonzero((at < len(tick)) & (tick[np.minimum(at, len(tick) - 1)] == tick + lag))
+        if origins is not None and len(start) > origins:
+            start = start[np.linspace(0, len(start) - 1, origins).astype(int)]
+        first.append(start)
+        second.append(at[start])
+        index.append(np.full(len(start), k))
+    first, second, index = (np.concatenate(parts) for parts in (first, second, index))
+    span = int(tick[-1])
+    middle = (tick[first] + tick[second]) / (2 * span)
+    return Pairs(lags * unit, first, second, index, np.minimum(middle, 1 - 1e-12), span * unit)

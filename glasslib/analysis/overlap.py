@@ -1,0 +1,36 @@
+"""Overlap with an earlier configuration."""
+
+from .dataset import dataset, described
+from .displacements import checked, correlate, positive, symbols, within
+from .statistics import block_count, block_sums, jackknife
+
+A = (0.5, 1.0)  # Å: larger than a vibration, smaller than a jump; our choice
+
+
+def overlap(trajectory_or_replicas, *, a=A, time=None, origins=1000, n_blocks=None, drift=True):
+    """Overlap of each species, Q(t) = ⟨θ(a − r)⟩: the fraction of atoms that are within a of where they were a time t before.
+
+    Parameters
+    ----------
+    trajectory_or_replicas : Trajectory or list of Trajectory
+    a : float or sequence
+        Lengths, Å.
+    time, origins, n_blocks, drift
+        As of mean_squared_displacement.
+
+    Returns
+    -------
+    xarray.Dataset
+        `Q` (species, a, time), no unit, and `Q_sem`.
+    """
+    replicas = checked(trajectory_or_replicas)
+    a = positive("a", a)
+    pairs, values = correlate(replicas, within, a, len(a), time, origins, drift)
+    sums, counts = block_sums(pairs, values, block_count(replicas, n_blocks))
+    value, sem = jackknife(sums, counts)
+    options = {"a": a, "time": time, "origins": origins, "n_blocks": n_blocks, "drift": drift}
+    return dataset(
+        {"Q": (("species", "a", "time"), value, sem, "1", "overlap")},
+        {"species": symbols(replicas), "a": a, "time": pairs[0].lag},
+        described("overlap", replicas, options),
+    )

@@ -1,0 +1,74 @@
+"""Relaxation time."""
+
+import numpy as np
+
+from ..errors import GlasslibError
+from .dataset import dataset
+
+DECAYS = ("F_s", "Q", "C_B", "F")
+
+
+def relaxation_time(result, *, level=1 / np.e, variable=None):
+    """Time at which a correlation function falls to `level`: φ(τ) = level, first crossing, linear in ln t between lag times.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        With `F_s`, `Q`, `C_B` or `F` along `time`.
+    level : float
+        Between 0 and 1.
+    variable : str, optional
+        Name of the function, where the Dataset has several.
+
+    Returns
+    -------
+    xarray.Dataset
+        `tau`, ps, along the other dimensions of the function, `tau_sem` = φ_sem / |dφ/dt| at the crossing, and `reached`: 1 where the
+        function falls to the level within the lag times, 0 where it does not (tau is NaN: longer than the run), −1 where it is below at
+        the first lag time (tau is NaN: shorter than that). `bound`, ps, is the last or first lag time in these two cases, else NaN.
+    """
+    name, decay = decaying(result, variable)
+    if not 0 < level < 1:
+        raise GlasslibError(f"level must be between 0 and 1, not {level!r}")
+    decay = decay.transpose(..., "time")
+    time, value = np.log(decay["time"].values), decay.values
+    sem = result[f"{name}_sem"].transpose(..., "time").values if f"{name}_sem" in result else np.full(value.shape, np.nan)
+    tau, error, reached, bound = np.full((4, *value.shape[:-1]), np.nan)
+    for at in np.ndindex(value.shape[:-1]):
+        known = np.isfinite(value[at])
+        x, y, s = time[known], value[at][known], sem[at][known]
+        below = np.flatnonzero(y < level)
+        reached[at] = 0 if len(below) == 0 else -1 if below[0] == 0 else 1
+        if reached[at] != 1:
+            bound[at] = np.exp(x[-1] if reached[at] == 0 else x[0]) if len(x) else np.nan
+        else:
+            k = below[0]
+            slope = (y[k] - y[k - 1]) / (x[k] - x[k - 1])
+            share = (level - y[k - 1]) / (y[k] - y[k - 1])
+            tau[at] = np.exp(x[k - 1] + share * (x[k] - x[k - 1]))
+            # A wider baseline than one interval: neighbouring lag times differ by noise too.
+            near = slice(max(0, k - 2), k + 2)
+            if len(x[near]) > 2:
+                slope = np.polyfit(x[near], y[near], 1)[0]
+            error[at] = tau[at] * ((1 - share) * s[k - 1] + share * s[k]) / abs(slope)
+    dims = decay.dims[:-1]
+    attrs = {**result.attrs, "observable": f"relaxation_time of {name}", "level": float(level)}
+    made = dataset(
+        {
+            "tau": (dims, tau, error, "ps", f"time at which {name} falls to {level:.3g}"),
+            "reached": (dims, reached.astype(int), None, "1", "1 reached, 0 longer than the run, -1 shorter than the first lag time"),
+            "bound": (dims, bound, None, "ps", "lag time that tau exceeds or stays below"),
+        },
+        {d: decay[d].values for d in dims},
+        attrs,
+    )
+    return made
+
+
+def decaying(result, variable=None):
+    """Name and values of the correlation function in a Dataset."""
+    names = [variable] if variable else [n for n in DECAYS if n in result]
+    if not names or names[0] not in result or "time" not in result[names[0]].dims:
+        wanted = variable or ", ".join(DECAYS)
+        raise GlasslibError(f"no correlation function {wanted} along time in this Dataset: it has {', '.join(map(str, result.data_vars))}")
+    return names[0], result[names[0]]

@@ -1,0 +1,76 @@
+"""Means and standard errors over blocks of time and replicas.
+
+Pairs of frames are put into blocks (Pairs.blocks); a replica's blocks are its own. The standard error of any function of the means is
+that of the delete-one-block jackknife (Quenouille 1956; Efron, SIAM 1982): nothing is assumed of the correlation within a block.
+Fewer than two blocks give NaN, not zero.
+"""
+
+import numpy as np
+
+N_BLOCKS = 8  # of one trajectory
+MANY_REPLICAS = 5  # from here on a replica is one block
+
+
+def block_count(replicas, n_blocks=None):
+    """Blocks of each replica: 8, or 1 where there are five replicas or more."""
+    if n_blocks is not None:
+        return int(n_blocks)
+    return 1 if len(replicas) >= MANY_REPLICAS else N_BLOCKS
+
+
+def block_sums(pairs_of_replicas, values_of_replicas, n_blocks):
+    """Sums over the pairs of each lag and block.
+
+    Parameters
+    ----------
+    pairs_of_replicas : list of Pairs
+    values_of_replicas : list of float arrays [..., pairs]
+
+    Returns
+    -------
+    (sums [blocks, ..., lags], counts [blocks, lags])
+        Blocks of all replicas, one after the other.
+    """
+    all_sums, all_counts = [], []
+    for pairs, values in zip(pairs_of_replicas, values_of_replicas, strict=True):
+        lags = len(pairs.lag)
+        slot = pairs.blocks(n_blocks) * lags + pairs.index
+        flat = values.reshape(-1, values.shape[-1])
+        sums = np.stack([np.bincount(slot, row, n_blocks * lags) for row in flat])
+        sums = sums.reshape(*values.shape[:-1], n_blocks, lags)
+        all_sums.append(np.moveaxis(sums, -2, 0))
+        all_counts.append(np.bincount(slot, minlength=n_blocks * lags).reshape(n_blocks, lags))
+    return np.concatenate(all_sums), np.concatenate(all_counts)
+
+
+def jackknife(sums, counts, function=lambda mean: mean):
+    """A function of means, and its standard error.
+
+    Parameters
+    ----------
+    sums : array [blocks, ..., lags]
+    counts : array [blocks, lags]
+        Zero where a block has nothing at that lag.
+    function : callable
+        Takes means [..., lags], gives an array [..., lags].
+
+    Returns
+    -------
+    (value, sem)
+    """
+    counts = np.asarray(counts, float)
+    shape = (len(counts), *[1] * (sums.ndim - 2), counts.shape[1])
+    filled = counts > 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        total, number = sums.sum(0), counts.sum(0)
+        value = function(total / number)
+        without = [
+            function((total - s) / (number - c.reshape(shape[1:]))) for s, c in zip(sums, counts, strict=True)
+        ]
+        used = filled.reshape((len(counts), *[1] * (value.ndim - 1), counts.shape[1]))
+        n = filled.sum(0)
+        without = np.where(used, np.stack(without), 0.0)
+        centre = without.sum(0) / n
+        spread = np.where(used, without - centre, 0.0)
+        sem = np.sqrt((n - 1) / n * (spread**2).sum(0))
+    return value, np.where(n >= 2, sem, np.nan)

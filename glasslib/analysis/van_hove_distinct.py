@@ -1,0 +1,90 @@
+"""Distinct part of the van Hove function."""
+
+import numpy as np
+
+from ..errors import GlasslibError
+from .dataset import dataset, described
+from .displacements import centre_of_mass, checked, constant_cell, symbols
+from .lags import chosen_lags, frame_pairs
+from .neighbours import distance_histogram, fractional, half_width, pair_names
+from .statistics import block_count, jackknife
+from .van_hove_self import bins, shells
+
+LAGS = 9  # default number of lag times
+
+
+def van_hove_distinct(trajectory_or_replicas, *, r=None, time=None, origins=40, n_blocks=None, drift=True):
+    """Distinct part of the van Hove function, G_d(r, t) = (1/N_a) ⟨Σ_{j≠i} δ(r − |r_j(t) − r_i(0)|)⟩ / 4πr² for species pairs a, b.
+
+    At t = 0 it is ρ_b g_ab(r); far away or late it is ρ_b. A peak that grows at r = 0 means that an atom has jumped to where another was.
+
+    Parameters
+    ----------
+    trajectory_or_replicas : Trajectory or list of Trajectory
+    r : array, optional
+        Evenly spaced bin centres, Å; default steps of 0.1 Å up to 10 Å or half the smallest width of the cell.
+    time : float or sequence, optional
+        Lag times, ps, nearest that occur; default nine between the shortest and a quarter of the run, evenly in the logarithm.
+    origins : int or None
+        At most so many pairs of frames for each lag time.
+    n_blocks, drift
+        As of mean_squared_displacement.
+
+    Returns
+    -------
+    xarray.Dataset
+        `G_d` (pair, time, r), 1/Å³, `G_d_sem`, and `density` (pair), 1/Å³, the number density of the pair's second species (N_b, or
+        N_b − 1 for equal species, over V), so that G_d / density tends to 1.
+
+    References
+    ----------
+    L. van Hove, Phys. Rev. 95, 249 (1954).
+    """
+    replicas = checked(trajectory_or_replicas)
+    constant_cell(replicas)
+    names = symbols(replicas)
+    widest = min(half_width(t.cell) for t in replicas)
+    r = np.arange(0.05, min(10.0, widest) - 0.05 + 1e-9, 0.1) if r is None else np.asarray(r, float)
+    low, width, count = bins(r)
+    if low + width * count > widest * (1 + 1e-9):
+        raise GlasslibError(f"r goes beyond half the width of the cell ({widest:.2f} Å): shorten it or use more atoms")
+    if time is None:
+        every = chosen_lags(replicas)
+        unit = frame_pairs(replicas[0], every[:1], 1).lag[0] / every[0]
+        time = np.geomspace(every[0] * unit, max(every[-1] * unit / 4, every[0] * unit), LAGS)
+    lags = chosen_lags(replicas, time)
+    blocks = block_count(replicas, n_blocks)
+    sums, counts = [], []
+    for replica in replicas:
+        pairs = frame_pairs(replica, lags, origins)
+        kind = np.searchsorted(names, replica.species)
+        number = np.bincount(kind, minlength=len(names)).astype(float)
+        shift = centre_of_mass(replica) if drift else np.zeros((len(replica), 3))
+        cell = np.ascontiguousarray(replica.cell)
+        held = {}
+        for frame in np.union1d(pairs.first, pairs.second):
+            positions = np.asarray(replica.positions[frame], np.float64) - shift[frame]
+            held[frame] = np.ascontiguousarray(fractional(positions, cell).T)
+        total = np.zeros((blocks, len(names), len(names), count, len(lags)))
+        seen = np.zeros((blocks, len(lags)))
+        for a, b, k, block in zip(pairs.first, pairs.second, pairs.index, pairs.blocks(blocks), strict=True):
+            found = distance_histogram(held[a], held[b], kind, kind, len(names), cell, low, width, count, False, 16).sum(0)
+            # Both orders of a pair of species describe the same function up to the density.
+            found = 0.5 * (found + found.transpose(1, 0, 2))
+            total[block, ..., k] += found / number[:, None, None]
+            seen[block, k] += 1
+        sums.append(total)
+        counts.append(seen)
+    value, sem = jackknife(np.concatenate(sums), np.concatenate(counts))
+    upper = np.triu_indices(len(names))
+    value, sem = (np.moveaxis(x[upper], 1, 2) / shells(r) for x in (value, sem))
+    density = (number[None, :] - np.eye(len(names))) / np.mean([t.volume for t in replicas])
+    options = {"r": [float(r[0]), float(r[-1]), count], "time": time, "origins": origins, "n_blocks": n_blocks, "drift": drift}
+    return dataset(
+        {
+            "G_d": (("pair", "time", "r"), value, sem, "1/Å³", "distinct part of the van Hove function"),
+            "density": (("pair",), density[upper], None, "1/Å³", "number density of the second species"),
+        },
+        {"pair": pair_names(names), "time": frame_pairs(replicas[0], lags, 1).lag, "r": r},
+        described("van_hove_distinct", replicas, options),
+    )

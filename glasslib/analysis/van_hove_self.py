@@ -1,0 +1,91 @@
+"""Self part of the van Hove function."""
+
+import numpy as np
+
+from ..errors import GlasslibError
+from .dataset import dataset, described
+from .displacements import checked, constant_cell, histogram, parts, symbols
+from .lags import chosen_lags, frame_pairs
+from .statistics import block_count, jackknife
+
+R = np.arange(0.05, 12.0, 0.1)  # Å
+
+
+def bins(r):
+    """Lower edge, width and number of the bins around evenly spaced centres `r`, Å."""
+    r = np.asarray(r, float)
+    if r.ndim != 1 or len(r) < 2:
+        raise GlasslibError("r must hold at least two bin centres, Å")
+    width = np.diff(r).mean()
+    if not width > 0 or not np.allclose(np.diff(r), width, rtol=1e-6, atol=0) or r[0] - width / 2 < -1e-9 * width:
+        raise GlasslibError("r must hold evenly spaced, increasing bin centres, Å, the first at least half a bin above zero")
+    return r[0] - width / 2, width, len(r)
+
+
+def shells(r):
+    """Volumes of the spherical shells of the bins, Å³."""
+    low, width, count = bins(r)
+    edges = low + width * np.arange(count + 1)
+    return 4 / 3 * np.pi * np.diff(np.clip(edges, 0, None) ** 3)
+
+
+def van_hove_self(trajectory_or_replicas, *, r=None, time=None, origins=1000, n_blocks=None, drift=True):
+    """Self part of the van Hove function of each species, G_s(r, t) = ⟨δ(r − |Δr(t)|)⟩ / 4πr², so that ∫ 4πr² G_s dr = 1.
+
+    Parameters
+    ----------
+    trajectory_or_replicas : Trajectory or list of Trajectory
+    r : array, optional
+        Evenly spaced bin centres, Å; default 0.05, 0.15, … 11.95.
+    time, origins, n_blocks, drift
+        As of mean_squared_displacement.
+
+    Returns
+    -------
+    xarray.Dataset
+        `G_s` (species, time, r), 1/Å³, mean over the spherical shell of a bin; `P` = 4πr² G_s averaged over the bin, 1/Å; `beyond`
+        (species, time), the fraction of atoms outside the bins; each with `_sem`.
+
+    References
+    ----------
+    L. van Hove, Phys. Rev. 95, 249 (1954).
+    """
+    replicas = checked(trajectory_or_replicas)
+    constant_cell(replicas)
+    r = R if r is None else np.asarray(r, float)
+    low, width, count = bins(r)
+    lags = chosen_lags(replicas, time)
+    names = symbols(replicas)
+    blocks = block_count(replicas, n_blocks)
+    sums, counts = [], []
+    for replica in replicas:
+        pairs = frame_pairs(replica, lags, origins)
+        cell_of_pair = pairs.blocks(blocks) * len(lags) + pairs.index
+        cells = blocks * len(lags)
+        frames = np.union1d(pairs.first, pairs.second)
+        first, second = np.searchsorted(frames, pairs.first), np.searchsorted(frames, pairs.second)
+        total = np.zeros((len(names), cells, count))
+        for atoms, positions in parts(replica, frames, drift):
+            for k, name in enumerate(names):
+                mine = replica.species[atoms] == name
+                if mine.any():
+                    chosen = np.ascontiguousarray(positions[mine])
+                    total[k] += histogram(chosen, first, second, cell_of_pair, cells, low, width, count, 8).sum(0)
+        numbers = np.array([(replica.species == name).sum() for name in names])
+        total = (total / numbers[:, None, None]).reshape(len(names), blocks, len(lags), count)
+        sums.append(np.moveaxis(total, (1, 2), (0, 3)))
+        counts.append(np.bincount(cell_of_pair, minlength=cells).reshape(blocks, len(lags)))
+    fraction, sem = jackknife(np.concatenate(sums), np.concatenate(counts))
+    beyond, beyond_sem = jackknife(np.concatenate(sums), np.concatenate(counts), lambda mean: 1 - mean.sum(1))
+    fraction, sem, volume = np.moveaxis(fraction, 1, 2), np.moveaxis(sem, 1, 2), shells(r)
+    dims = ("species", "time", "r")
+    options = {"r": [float(r[0]), float(r[-1]), len(r)], "time": time, "origins": origins, "n_blocks": n_blocks, "drift": drift}
+    return dataset(
+        {
+            "G_s": (dims, fraction / volume, sem / volume, "1/Å³", "self part of the van Hove function"),
+            "P": (dims, fraction / width, sem / width, "1/Å", "distribution of the distance moved"),
+            "beyond": (("species", "time"), beyond, beyond_sem, "1", "fraction of atoms outside the bins"),
+        },
+        {"species": names, "time": frame_pairs(replicas[0], lags, 1).lag, "r": r},
+        described("van_hove_self", replicas, options),
+    )
