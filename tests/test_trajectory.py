@@ -301,3 +301,18 @@ def test_unknown_files_are_refused(tmp_path):
 
 def test_saving_twice_gives_the_same_bytes(tmp_path):
     assert sample().save(tmp_path / "a.h5").read_bytes() == sample().save(tmp_path / "b.h5").read_bytes()
+
+
+def test_attributes_of_any_length_are_kept_and_what_json_cannot_keep_is_refused(tmp_path):
+    kept = {"note": "x" * 200_000, "temperature": np.float32(3000), "origins": np.arange(3)}
+    saved = Trajectory(walk(2), SPECIES, CELL, [0.0, 1.0], attrs=kept)
+    assert Trajectory.open(saved.save(tmp_path / "a.h5")).attrs == {"note": "x" * 200_000, "temperature": 3000.0, "origins": [0, 1, 2]}
+    with pytest.raises(GlasslibError, match="attrs must be numbers, texts"):
+        Trajectory(walk(2), SPECIES, CELL, [0.0, 1.0], attrs={"bad": object()}).save(tmp_path / "b.h5")
+    assert not (tmp_path / "b.h5").exists()
+
+
+@pytest.mark.parametrize("frames", [[], slice(5, 5), [3, 2], [1, 1], 4])
+def test_views_need_increasing_frames(frames):
+    with pytest.raises(GlasslibError, match="increasing indices"):
+        sample()[frames]

@@ -1,7 +1,7 @@
 """Molecular dynamics over ASE's integrators: schedules as data, runs that survive being killed, guards, log-spaced output.
 
-`schedule.py` says what is run, `integrators.py` which equations, `guard.py` when to stop, `store.py` what is kept on disk, `evaluate.py` how the potential is asked,
-`driver.py` is the loop.
+`driver.py` is the way in, `schedule.py` what is run, `simulation.py` the loop, `integrators.py` the equations, `evaluate.py` how the
+potential is asked, `guard.py` when to stop, `store.py` what is kept on disk, `cost.py` what it will take.
 """
 
 from .cost import core_seconds_per_atom_step

@@ -16,7 +16,7 @@ from ..files import atomic
 from ..progress import Progress, clock
 from ..provenance import RunRecord
 from ..trajectory import Trajectory
-from ..trajectory.h5md import Writer
+from ..trajectory.h5md import Writer, plain
 from .cost import seconds_per_step
 from .evaluate import Evaluator
 from .guard import Watch
@@ -43,7 +43,7 @@ class Simulation:
         }
         identity = json.dumps([self.parameters, seed], sort_keys=True)
         self.identity = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        self.attrs = self._attributes() | dict(attrs or {})
+        self.attrs = plain(self._attributes() | dict(attrs or {}))
         self.total = sum(stage.steps for stage in stages)
 
     def go(self):

@@ -58,7 +58,7 @@ class Writer:
         self._whole = atomic(self.path)
         temporary = self._whole.__enter__()
         try:
-            self._file = h5py.File(temporary, "w", libver=("earliest", "v110"))
+            self._file = h5py.File(temporary, "w", libver=("v108", "v110"))  # attributes may then exceed 64 kB
             self._prepare()
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
@@ -145,12 +145,20 @@ class Writer:
     def _write_attributes(self):
         group = self._file.create_group("parameters/glasslib")
         try:
-            group.attrs["attributes"] = json.dumps(self.attrs, sort_keys=True)
-        except (TypeError, ValueError) as error:
-            raise GlasslibError(f"{self.path}: attrs must be plain values: {error}") from None
+            group.attrs["attributes"] = json.dumps(plain(self.attrs), sort_keys=True)
+        except GlasslibError as error:
+            raise GlasslibError(f"{self.path}: {error}") from None
         log = group.create_group("log")
         for name, values in self.log.items():
             log.create_dataset(name, data=np.asarray(values))
+
+
+def plain(attrs):
+    """Attributes as JSON keeps them; GlasslibError where one cannot be kept."""
+    try:
+        return json.loads(json.dumps(dict(attrs), default=lambda value: value.tolist()))  # NumPy's numbers and arrays have tolist
+    except (TypeError, ValueError, AttributeError):
+        raise GlasslibError("attrs must be numbers, texts, and lists or mappings of them") from None
 
 
 def _growing(group, name, shape, dtype, chunk, **options):

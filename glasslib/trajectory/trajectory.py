@@ -133,8 +133,8 @@ class Trajectory:
     def __getitem__(self, frames):
         """View of some frames: a slice, an increasing sequence of indices, or a mask."""
         index = np.arange(len(self))[frames]
-        if np.ndim(index) != 1 or index.size == 0:
-            raise GlasslibError("choose frames by a slice or a list of indices that leaves at least one frame")
+        if np.ndim(index) != 1 or index.size == 0 or (np.diff(index) <= 0).any():
+            raise GlasslibError("choose frames by a slice or a list of increasing indices that leaves at least one frame")
         positions = self.positions.take(frames=index) if hasattr(self.positions, "take_atoms") else self.positions[frames]
         return self._with(positions, self.species, index)
 
