@@ -1,4 +1,31 @@
-"""Analysis."""
+"""Observables of structure and of glassy dynamics, one a file: `observable(trajectory_or_replicas, **options)` → xarray.Dataset.
+
+Each variable x has a standard error x_sem, from replicas or from blocks of time, NaN where there are fewer than two; units and options
+stand in `attrs`. Times are lag times in ps that the trajectory contains, lengths in Å. What an error cannot be given for has none.
+
+========================= ===================== ========================== =====================================
+function                  main variable         dimensions                 options
+========================= ===================== ========================== =====================================
+mean_squared_displacement msd                   species, time              time, origins, n_blocks, drift
+diffusion_coefficient     D, slope, diffusive   species                    fit_range, level
+arrhenius                 E, D_0                species                    of {temperature: Dataset}
+non_gaussian              alpha_2               species, time
+self_intermediate_…       F_s                   species, q, time           q
+overlap                   Q                     species, a, time           a
+bond_correlation          C_B                   time                       pair, cutoff
+van_hove_self             G_s, P = 4πr² G_s     species, time, r           r
+van_hove_distinct         G_d                   pair, time, r              r
+relaxation_time           tau, reached, bound   as the function, no time   level; of a Dataset with F_s, Q or C_B
+stretched_exponential     tau_K, beta           as the function, no time   fit_range
+radial_distribution       g, n                  pair, r                    r, frames
+structure_factor          S                     q (pair, q for partials)   q, radiation, frames
+coordination              probability, mean     coordination               pair, cutoff, frames
+bond_angles               probability, mean     triplet, angle             frames
+q_speciation              probability, mean     n                          frames
+everything                dict of all of them
+========================= ===================== ========================== =====================================
+"""
+
 from .arrhenius import arrhenius
 from .bond_angles import bond_angles
 from .bond_correlation import bond_correlation
@@ -18,7 +45,24 @@ from .van_hove_distinct import van_hove_distinct
 from .van_hove_self import van_hove_self
 
 __all__ = [
-    "arrhenius", "bond_angles", "bond_correlation", "coordination", "diffusion_coefficient", "everything", "load",
-    "mean_squared_displacement", "non_gaussian", "overlap", "q_speciation", "radial_distribution", "relaxation_time", "save",
-    "self_intermediate_scattering", "stretched_exponential", "structure_factor", "summary", "van_hove_distinct", "van_hove_self",
+    "arrhenius",
+    "bond_angles",
+    "bond_correlation",
+    "coordination",
+    "diffusion_coefficient",
+    "everything",
+    "load",
+    "mean_squared_displacement",
+    "non_gaussian",
+    "overlap",
+    "q_speciation",
+    "radial_distribution",
+    "relaxation_time",
+    "save",
+    "self_intermediate_scattering",
+    "stretched_exponential",
+    "structure_factor",
+    "summary",
+    "van_hove_distinct",
+    "van_hove_self",
 ]
