@@ -28,12 +28,15 @@ _MODULES = (
     "analysis",
     "dynamics",
     "figures",
+    "notebook",
     "potential",
     "provenance",
     "reference",
+    "sweep",
     "systems",
     "training",
     "trajectory",
+    "workflow",
 )
 
 __all__ = ["GlasslibError", "__version__", *_LAZY, *_MODULES]
