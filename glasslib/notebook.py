@@ -148,7 +148,9 @@ class Run:
         The full record travels as metadata of that output, inside the executed notebook, where `stale` finds it.
         """
         from IPython.display import Markdown, display
+        from matplotlib import pyplot
 
+        pyplot.show()  # figures that would otherwise appear at the end of the cell, below this line
         shown = " · ".join(f"{k} = {_short(v)}" for k, v in self.parameters.items() if k not in ("run_dir", "results"))
         line = f"<small>Made by profile **{self.profile}** · {shown} · content hash `{self.hash}`</small>"
         record = {
