@@ -22,6 +22,9 @@ structure_factor          S                     q (pair, q for partials)   q, ra
 coordination              probability, mean     coordination               pair, cutoff, frames
 bond_angles               probability, mean     triplet, angle             frames
 q_speciation              probability, mean     n                          frames
+four_point_susceptibility chi_4                 species, a, time           a
+non_gaussian_peak         height, position      species                    smallest_time
+species_order             difference, p         pair                       smallest_time
 everything                dict of all of them
 ========================= ===================== ========================== =====================================
 """
@@ -32,8 +35,10 @@ from .bond_correlation import bond_correlation
 from .collection import everything, load, save, summary
 from .coordination import coordination
 from .diffusion_coefficient import diffusion_coefficient
+from .four_point_susceptibility import four_point_susceptibility
 from .mean_squared_displacement import mean_squared_displacement
 from .non_gaussian import non_gaussian
+from .non_gaussian_peak import non_gaussian_peak, species_order
 from .overlap import overlap
 from .q_speciation import q_speciation
 from .radial_distribution import radial_distribution
@@ -51,15 +56,18 @@ __all__ = [
     "coordination",
     "diffusion_coefficient",
     "everything",
+    "four_point_susceptibility",
     "load",
     "mean_squared_displacement",
     "non_gaussian",
+    "non_gaussian_peak",
     "overlap",
     "q_speciation",
     "radial_distribution",
     "relaxation_time",
     "save",
     "self_intermediate_scattering",
+    "species_order",
     "stretched_exponential",
     "structure_factor",
     "summary",

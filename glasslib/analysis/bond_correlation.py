@@ -29,7 +29,7 @@ def bond_correlation(trajectory_or_replicas, *, pair=None, cutoff=None, time=Non
     Returns
     -------
     xarray.Dataset
-        `C_B` (pair, time), no unit, and `C_B_sem`; the cutoff in the attributes.
+        `C_B` (time), no unit, and `C_B_sem`; the pair and its cutoff in the attributes.
 
     References
     ----------
@@ -55,7 +55,7 @@ def bond_correlation(trajectory_or_replicas, *, pair=None, cutoff=None, time=Non
     value, sem = jackknife(sums, counts, lambda mean: mean[0] / mean[1])
     options = {"pair": f"{centre}-{neighbour}", "cutoff": cutoff, "time": time, "origins": origins, "n_blocks": n_blocks}
     return dataset(
-        {"C_B": (("pair", "time"), value[None], sem[None], "1", "bond correlation function")},
-        {"pair": [f"{centre}-{neighbour}"], "time": pairs[0].lag},
-        described("bond_correlation", replicas, options, cutoff_A=cutoff),
+        {"C_B": (("time",), value, sem, "1", "bond correlation function")},
+        {"time": pairs[0].lag},
+        described("bond_correlation", replicas, options, pair=f"{centre}-{neighbour}", cutoff_A=cutoff),
     )
