@@ -21,11 +21,11 @@ from glasslib.training.engine import gradients, response
 from glasslib.training.frames import collate, force_rms, prepare, species_energies
 from glasslib.training.loop import average, learning_rate
 from glasslib.training.loss import loss_terms
+from glasslib.training.messages import Gather, interleave, messages
 from glasslib.training.network import fixed_part, new_potential
-from glasslib.training.pairs import PairMessage
 
 SPECIES = ("O", "Na", "Si")
-SMALL = TrainConfig(features=8, interactions=2, radial=6, cutoff=4.0, huber=0.3, virial_weight=3.0)
+SMALL = TrainConfig(features=16, interactions=2, radial=6, cutoff=4.0, huber=0.3, virial_weight=3.0)
 
 
 def frame(seed, atoms=9, edge=6.2, stress=True):
@@ -57,26 +57,37 @@ def flat_gradient(potential):
     return torch.cat([torch.zeros_like(w).flatten() if w.grad is None else w.grad.flatten() for w in potential.network.parameters()])
 
 
-def test_pair_messages_and_their_adjoint_agree_with_finite_differences():
+def topology(left, right, atoms_of_frames):
+    """Edges of atoms in the order of their pairs, as `Gather` takes them."""
+    atoms = sum(atoms_of_frames)
+    lists = [[] for _ in range(atoms)]
+    for p, (i, j) in enumerate(zip(left, right, strict=True)):
+        lists[i].append(2 * p)
+        lists[j].append(2 * p + 1)
+    begin, frames = (np.concatenate([[0], np.cumsum(counts)]) for counts in ([len(x) for x in lists], atoms_of_frames))
+    return begin, np.concatenate(lists).astype(np.int64), np.array(left), np.array(right), frames
+
+
+# in the first frame some pairs are an atom and its own image
+PAIRS = [0, 0, 0, 1, 2, 3, 3], [1, 2, 0, 2, 2, 4, 4]
+
+
+def test_message_sums_and_their_adjoint_agree_with_finite_differences():
     rng = np.random.default_rng(0)
-    atoms, pairs, features = 5, 12, 3
-    left, right = np.sort(rng.integers(0, 3, pairs)), rng.integers(0, 3, pairs)  # some pairs are an atom and its own image
-    left[7:], right[7:] = np.sort(rng.integers(3, 5, 5)), rng.integers(3, 5, 5)
-    shapes = (atoms, 3 * features), (atoms, 3, features), (pairs, 3 * features), (pairs, 3)
-    inputs = [torch.tensor(rng.normal(size=shape), requires_grad=True) for shape in shapes]
-    topology = (np.array([0, 7, 12]), left, right)
-    assert torch.autograd.gradcheck(lambda *x: PairMessage.apply(*x, topology), inputs)
+    inputs = [torch.tensor(rng.normal(size=shape), requires_grad=True) for shape in ((5, 80), (7, 48), (7, 3))]
+    edges = topology(*PAIRS, (3, 2))
+    assert torch.autograd.gradcheck(lambda *x: Gather.apply(*x, edges), inputs, fast_mode=True)
 
 
-def test_pair_messages_are_sums_over_both_directions():
+def test_messages_are_sums_over_both_directions():
     rng = np.random.default_rng(1)
-    phi, v, w, unit = (torch.tensor(rng.normal(size=s)) for s in ((4, 6), (4, 3, 2), (5, 6), (5, 3)))
-    left, right = np.array([0, 0, 1, 2, 3]), np.array([1, 0, 2, 3, 2])
-    ds, dv = PairMessage.apply(phi, v, w, unit, (np.array([0, 5]), left, right))
-    ds_brute, dv_brute = torch.zeros(4, 2, dtype=torch.float64), torch.zeros(4, 3, 2, dtype=torch.float64)
-    for p in range(5):
-        for to, other, sign in ((left[p], right[p], 1), (right[p], left[p], -1)):
-            x = (phi[other] * w[p]).split(2)
+    size = 32
+    phi, v, w, unit = (torch.tensor(rng.normal(size=s)) for s in ((5, 3 * size), (5, 3, size), (7, 3, size), (7, 3)))
+    ds, dv = messages(phi, v, interleave(w), unit, topology(*PAIRS, (3, 2)))
+    ds_brute, dv_brute = torch.zeros_like(ds), torch.zeros_like(dv)
+    for p, (i, j) in enumerate(zip(*PAIRS, strict=True)):
+        for to, other, sign in ((i, j, 1), (j, i, -1)):
+            x = [part * w[p, k] for k, part in enumerate(phi[other].split(size))]
             ds_brute[to] += x[0]
             dv_brute[to] += sign * unit[p][:, None] * x[1] + x[2] * v[other]
     torch.testing.assert_close(ds, ds_brute)
@@ -236,6 +247,7 @@ def test_species_energies_of_one_composition_still_give_its_energy():
         ({"average": 1.0}, "average"),
         ({"engine": "warp"}, "engine"),
         ({"species": []}, "species"),
+        ({"features": 40}, "features"),
         ({"energy_weight": 0, "force_weight": 0, "virial_weight": 0}, "energy_weight"),
     ],
 )

@@ -117,7 +117,7 @@ def test_refining_starts_from_the_model_with_new_species_energies(tmp_path):
     first = train(frames, [], tmp_path / "first", config)
     for made in frames:
         made.calc.results["energy"] += 40.0 * len(made)
-    refined = train(frames, [], tmp_path / "second", dataclasses.replace(TINY, epochs=1, rate=1e-9, features=99), initial=first)
+    refined = train(frames, [], tmp_path / "second", dataclasses.replace(TINY, epochs=1, rate=1e-9, features=128), initial=first)
     before = evaluate(load_model(first), [frame(seed) for seed in range(4)])
     after = evaluate(load_model(refined), frames)
     row, other = after.loc[("all", "all")], before.loc[("all", "all")]

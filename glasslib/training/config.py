@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from ..errors import GlasslibError
 
 ENGINES = ("fast", "reference")
+LANES = 16  # features that the compiled loops work on at a time
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class TrainConfig:
             raise GlasslibError(f"training parameter 'species' must list chemical symbols, not {self.species!r}")
         if self.engine not in ENGINES:
             raise GlasslibError(f"training parameter 'engine' must be one of {', '.join(ENGINES)}, not {self.engine!r}")
+        if self.engine == "fast" and self.features % LANES:
+            raise GlasslibError(f"training parameter 'features' must be a multiple of {LANES} for engine 'fast', not {self.features}")
         for name in ("features", "interactions", "radial", "epochs", "batch", "keep_every"):
             self._above(name, 1)
         for name in ("warmup", "patience", "seed", "decay", "huber", "energy_weight", "force_weight", "virial_weight", "average"):

@@ -22,6 +22,10 @@ class Frame:
         The two atoms of each pair closer than the cutoff, every pair once (again for each periodic image).
     vector : torch.Tensor [pairs, 3]
         From left to right, Å.
+    edge : torch.Tensor [2 pairs]
+        Both directions of the pairs, sorted by the atom that they lead from: twice the pair, plus one from right to left.
+    degree : torch.Tensor [atoms]
+        How many of them belong to each atom.
     n_atoms, n_pairs : torch.Tensor [frames]
     energy, forces, virial : torch.Tensor [frames], [atoms, 3], [frames, 3, 3]
         Labels, eV and eV/Å; the virial is dE/dε.
@@ -33,6 +37,8 @@ class Frame:
     left: torch.Tensor
     right: torch.Tensor
     vector: torch.Tensor
+    edge: torch.Tensor
+    degree: torch.Tensor
     n_atoms: torch.Tensor
     n_pairs: torch.Tensor
     energy: torch.Tensor
@@ -82,17 +88,22 @@ def _prepare(atoms, name, species, cutoff, dtype):
         points=atoms.positions, box=atoms.cell.array, periodic=atoms.pbc, quantities="ijD"
     )
     order = np.lexsort((right, left))
+    left, right, vector = left[order].astype(np.int64), right[order].astype(np.int64), vector[order]
+    ends = np.concatenate([left, right])
+    code = np.concatenate([2 * np.arange(len(left)), 2 * np.arange(len(left)) + 1])
 
     def tensor(values):
         return torch.tensor(np.asarray(values), dtype=dtype)
 
     return Frame(
         species=torch.tensor(kinds),
-        left=torch.tensor(left[order].astype(np.int64)),
-        right=torch.tensor(right[order].astype(np.int64)),
-        vector=tensor(vector[order]),
+        left=torch.tensor(left),
+        right=torch.tensor(right),
+        vector=tensor(vector),
+        edge=torch.tensor(code[np.argsort(ends, kind="stable")]),
+        degree=torch.tensor(np.bincount(ends, minlength=len(atoms))),
         n_atoms=torch.tensor([len(atoms)]),
-        n_pairs=torch.tensor([len(order)]),
+        n_pairs=torch.tensor([len(left)]),
         energy=torch.tensor([energy], dtype=torch.float64),
         forces=tensor(forces),
         virial=tensor(np.zeros((1, 3, 3)) if virial is None else virial[None]),
@@ -101,11 +112,15 @@ def _prepare(atoms, name, species, cutoff, dtype):
 
 
 def collate(parts):
-    """Several Frames as one, atoms numbered through."""
+    """Several Frames as one, atoms and pairs numbered through."""
     joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in Frame.__dataclass_fields__}
     atoms = torch.tensor([len(part.species) for part in parts])
-    offset = torch.repeat_interleave(atoms.cumsum(0) - atoms, torch.tensor([len(part.left) for part in parts]))
-    return Frame(**joined | {"left": joined["left"] + offset, "right": joined["right"] + offset})
+    pairs = torch.tensor([len(part.left) for part in parts])
+    offset = torch.repeat_interleave(atoms.cumsum(0) - atoms, pairs)
+    joined["left"] = joined["left"] + offset
+    joined["right"] = joined["right"] + offset
+    joined["edge"] = joined["edge"] + 2 * torch.repeat_interleave(pairs.cumsum(0) - pairs, 2 * pairs)
+    return Frame(**joined)
 
 
 def species_energies(frames, species):

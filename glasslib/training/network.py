@@ -6,7 +6,7 @@ import torch
 
 from ..potential.model import Potential
 from ..potential.painn import PaiNN
-from .pairs import PairMessage
+from .messages import interleave, messages
 
 
 def new_potential(config, started, energies, scale):
@@ -46,8 +46,7 @@ def pair_energies(potential, frame, vector, fast=True):
     network = potential.network
     if not fast:
         return potential.scale * network(*directed(frame, vector))
-    first = torch.nn.functional.pad(frame.n_pairs.cumsum(0), (1, 0))
-    pairs = first.numpy(), frame.left.numpy(), frame.right.numpy()
+    topology = [x.numpy() for x in (begins(frame.degree), frame.edge, frame.left, frame.right, begins(frame.n_atoms))]
     distance = vector.norm(dim=1)
     unit = vector / distance[:, None]
     basis, cut = network.basis(distance)
@@ -55,7 +54,13 @@ def pair_energies(potential, frame, vector, fast=True):
     s = network.embedding(frame.species)
     v = s.new_zeros(len(s), 3, s.shape[1])
     for message, update in zip(network.messages, network.updates, strict=True):
-        filters = basis @ torch.cat([message.filter.weight, message.filter.bias[:, None]], 1).T
-        ds, dv = PairMessage.apply(message.phi(s), v, filters, unit, pairs)
+        weights = torch.cat([message.filter.weight, message.filter.bias[:, None]], 1)
+        filters = basis @ interleave(weights.T.reshape(len(weights.T), 3, -1))
+        ds, dv = messages(message.phi(s), v, filters, unit, topology)
         s, v = update(s + ds, v + dv)
     return potential.scale * network.readout(s)[:, 0]
+
+
+def begins(counts):
+    """Where each part begins, and the end: [0, c₀, c₀ + c₁, …]."""
+    return torch.nn.functional.pad(counts.cumsum(0), (1, 0))
