@@ -70,3 +70,36 @@ def test_too_short_a_run_for_a_peak_is_an_error_that_says_so():
     run = Trajectory(np.cumsum(steps(4, 6, 5), 0), ["O"] * 5, CELL, np.arange(6.0))
     with pytest.raises(GlasslibError, match="lag time"):
         analysis.non_gaussian_peak(run)
+
+
+def jumpers(seed, fraction, length=3.0, width=0.3, frames=2, atoms=6000):
+    """Frames far apart in which every atom has a new place in its cage, and a fraction has jumped."""
+    rng = np.random.default_rng(seed)
+    direction = rng.normal(size=(atoms, 3))
+    direction *= length / np.linalg.norm(direction, axis=1, keepdims=True)
+    cage = rng.normal(0, width / np.sqrt(2), (frames, atoms, 3))
+    cage[1:] += np.where(rng.random(atoms) < fraction, 1.0, 0.0)[:, None] * direction
+    return Trajectory(cage, ["Na"] * atoms, CELL, np.arange(float(frames)))
+
+
+def test_jumps_of_three_angstrom_show_as_a_significant_second_maximum():
+    data = analysis.bimodality([jumpers(s, 0.2) for s in range(5)], drift=False).isel(species=0, time=0)
+    assert int(data.bimodal) == 1 and float(data.second) == pytest.approx(3.0, abs=0.15)
+    assert abs(float(data.hop_fraction) - 0.2) < 4 * float(data.hop_fraction_sem) and float(data.hop_fraction_sem) < 0.01
+    assert float(data.hop_length) == pytest.approx(3.0, abs=0.02)
+    assert float(data.stay_width) == pytest.approx(0.3, rel=0.02) and float(data.hop_width) == pytest.approx(0.3, rel=0.05)
+
+
+def test_a_gaussian_walk_is_not_bimodal():
+    runs = [Trajectory(np.cumsum(steps(200 + s, 60, 400), 0), ["Na"] * 400, CELL, np.arange(60.0)) for s in range(5)]
+    data = analysis.bimodality(runs, drift=False)
+    assert int(data.bimodal.sum()) == 0
+
+
+def test_density_of_a_jump_is_that_of_sampled_jumps():
+    from glasslib.analysis.bimodality import jumped
+
+    rng = np.random.default_rng(5)
+    r = np.linalg.norm(rng.normal(0, 0.5, (400000, 3)) + [2.0, 0, 0], axis=1)
+    counts, edges = np.histogram(r, np.arange(0, 5.01, 0.1), density=True)
+    np.testing.assert_allclose(jumped((edges[1:] + edges[:-1]) / 2, 2.0, 0.5), counts, atol=0.02)  # counting error 0.0045

@@ -25,11 +25,13 @@ q_speciation              probability, mean     n                          frame
 four_point_susceptibility chi_4                 species, a, time           a
 non_gaussian_peak         height, position      species                    smallest_time
 species_order             difference, p         pair                       smallest_time
+bimodality                bimodal, hop_length    species, time              time, r
 everything                dict of all of them
 ========================= ===================== ========================== =====================================
 """
 
 from .arrhenius import arrhenius
+from .bimodality import bimodality
 from .bond_angles import bond_angles
 from .bond_correlation import bond_correlation
 from .collection import everything, load, save, summary
@@ -51,6 +53,7 @@ from .van_hove_self import van_hove_self
 
 __all__ = [
     "arrhenius",
+    "bimodality",
     "bond_angles",
     "bond_correlation",
     "coordination",
