@@ -55,6 +55,138 @@ def structure(
     )
 
 
+@app.command(epilog=example("glasslib sample queue.extxyz --number 150 --seed 7"))
+def sample(
+    output: Path,
+    number: Annotated[int, typer.Option(help="Configurations to make.")] = 100,
+    atoms: Annotated[int, typer.Option(help="Atoms of each, rounded to whole formula units.")] = 63,
+    seed: Seed = 0,
+):
+    """Make melts to label, with classical potentials: all compositions, temperatures and densities in turn."""
+    from .reference import sampling
+    from .reference.frames import write_plain
+
+    made = sampling.sample(number, seed, atoms)
+    write_plain(output, made)
+    print(f"{output}: {len(made)} configurations")
+
+
+@app.command(
+    epilog=example(
+        "glasslib label queue.extxyz --out labels/ --workers 2",
+        "glasslib label queue.extxyz --out labels/ --minutes 60",
+    )
+)
+def label(
+    queue: Path,
+    out: Annotated[Path, typer.Option(help="Folder that gets one file for each labelled frame.")] = Path("labels"),
+    workers: Annotated[int, typer.Option(help="Frames labelled at once, each on its own processes.")] = 1,
+    ranks: Annotated[int, typer.Option(help="MPI processes that share one frame.")] = 1,
+    minutes: Annotated[float | None, typer.Option(help="Begin no frame after so many minutes.")] = None,
+):
+    """Label a queue of configurations with GPAW; killed at any time, the same command goes on."""
+    from .reference import label_queue
+
+    done = label_queue(queue, out, workers=workers, ranks=ranks, minutes=minutes)
+    print("; ".join(f"{len(names)} {state}" for state, names in done.items()))
+
+
+@app.command(epilog=example("glasslib collect labels/ data/frames/mine.extxyz"))
+def collect(labels: Path, output: Path):
+    """Put finished labels into a data set, with their stress corrected for the finite basis."""
+    from .reference import collect as collected
+
+    print(f"{output}: {len(collected(labels, output))} frames")
+
+
+@app.command(
+    epilog=example(
+        "glasslib train data/frames --out runs/mine/model",
+        "glasslib train data/frames --out model --set features=64 --set epochs=500",
+        "glasslib train data/frames --out model --initial data/models/default/model",
+    )
+)
+def train(
+    frames: Path,
+    out: Annotated[Path, typer.Option(help="Folder for model, history and checkpoints.")] = Path("model"),
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE of TrainConfig, as often as needed.")
+    ] = None,
+    initial: Annotated[Path | None, typer.Option(help="Model to start from.")] = None,
+):
+    """Train a PaiNN potential on labelled frames, split by parent trajectory; killed at any time, the same command goes on."""
+    from .reference import read_frames, split
+    from .training import TrainConfig, evaluate
+    from .training import train as trained
+    from .workflow import load_calculator, pairs, parse_values
+
+    parts = split(read_frames(frames))
+    config = TrainConfig(**parse_values(pairs(setting)))
+    files = sorted(frames.glob("*.extxyz")) if frames.is_dir() else [frames]
+    model = trained(parts["train"], parts["validation"], out, config, initial=initial, inputs=files)
+    print(evaluate(load_calculator(model), parts["test"]).round(2).to_string())
+    print(model)
+
+
+@app.command(epilog=example("glasslib evaluate default data/frames"))
+def evaluate(
+    potential: str,
+    frames: Path,
+    part: Annotated[str, typer.Option(help="test, validation, train or all.")] = "test",
+):
+    """Print the errors of a potential on labelled frames."""
+    from .reference import read_frames, split
+    from .training import evaluate as errors
+    from .workflow import load_calculator
+
+    labelled = read_frames(frames)
+    if part not in ("test", "validation", "train", "all"):
+        raise GlasslibError(f"--part must be test, validation, train or all, not {part!r}")
+    chosen = labelled if part == "all" else split(labelled)[part]
+    print(errors(load_calculator(potential), chosen).round(2).to_string())
+
+
+@app.command(
+    epilog=example(
+        "glasslib simulate NS2 run.h5 --temperature 3000 --produce 20",
+        "glasslib simulate start.extxyz run.h5 --schedule schedule.yml",
+    )
+)
+def simulate(
+    start: Annotated[str, typer.Argument(help="Composition, for a random start, or a file that ASE reads.")],
+    output: Path,
+    potential: str = "default",
+    temperature: Annotated[float, typer.Option(help="K.")] = 3000.0,
+    atoms: Annotated[int, typer.Option(help="Of a random start.")] = 300,
+    equilibrate: Annotated[float, typer.Option(help="ps.")] = 5.0,
+    produce: Annotated[float, typer.Option(help="ps.")] = 20.0,
+    timestep: Annotated[float, typer.Option(help="fs.")] = 1.0,
+    schedule: Annotated[Path | None, typer.Option(help="YAML list of stages, in place of the two above.")] = None,
+    seed: Seed = 0,
+):
+    """Run molecular dynamics to an H5MD trajectory; killed at any time, the same command goes on."""
+    from . import dynamics, workflow
+    from .potential import files
+
+    calculator = workflow.load_calculator(potential)
+    melt = workflow.starting_structure(start, atoms, temperature, seed, calculator)
+    stages = (
+        workflow.read_yaml(schedule)
+        if schedule
+        else workflow.melt_schedule(temperature, equilibrate, produce, timestep)
+    )
+    dynamics.run(
+        melt,
+        calculator,
+        stages,
+        output,
+        seed=seed,
+        inputs=files(potential),
+        attrs={"composition": melt.info.get("composition", start)},
+    )
+    print(output)
+
+
 @app.command(
     epilog=example("glasslib run quick", "glasslib run profiles/mine.yml --cores 16", "glasslib run paper --dry-run")
 )
@@ -103,11 +235,7 @@ def notebook(
         given = json.loads(values)
     except ValueError as error:
         raise GlasslibError(f"--json is no JSON object: {error}") from None
-    pairs = [text.partition("=") for text in parameter or []]
-    for key, sign, _ in pairs:
-        if not sign:
-            raise GlasslibError(f"parameter {key!r} has no value: write {key}=VALUE")
-    given |= workflow.parse_values((key, value) for key, _, value in pairs)
+    given |= workflow.parse_values(workflow.pairs(parameter))
     workflow.execute(Path(name).stem, output, given)
     print(output)
 

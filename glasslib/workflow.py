@@ -18,7 +18,7 @@ from . import notebook
 from .errors import GlasslibError
 from .files import atomic, folder
 from .sweep import trajectory_path
-from .systems import composition
+from .systems import composition, random_structure
 
 ROOT = Path(__file__).parent.parent
 SWEEP = {"compositions": list, "temperatures": list, "replicas": int, "threads": int, "results": list}
@@ -262,3 +262,60 @@ def parse_values(pairs):
         except ValueError:
             values[name] = text
     return values
+
+
+def pairs(texts):
+    """(name, value) of each "name=value"; GlasslibError where the sign is missing."""
+    split = [text.partition("=") for text in texts or []]
+    for name, sign, _ in split:
+        if not sign:
+            raise GlasslibError(f"parameter {name!r} has no value: write {name}=VALUE")
+    return [(name, value) for name, _, value in split]
+
+
+def read_yaml(path):
+    """Plain data of a YAML file, with errors that name it."""
+    try:
+        return yaml.safe_load(Path(path).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise GlasslibError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+
+
+def load_calculator(name_or_path):
+    """The calculator behind a potential's name or a model's path."""
+    from .potential import load_potential
+
+    return load_potential(str(name_or_path))
+
+
+def starting_structure(start, atoms, temperature, seed, calculator):
+    """A structure from a file, or a random one of a composition, relaxed until nothing pushes hard."""
+    import ase.io
+    from ase.optimize import FIRE
+
+    if Path(start).suffix:
+        try:
+            return ase.io.read(start)
+        except Exception as error:  # ASE's readers raise whatever their format suggests
+            raise GlasslibError(f"{start} cannot be read as a structure: {error}") from None
+    melt = random_structure(start, atoms, temperature=temperature, seed=seed)
+    melt.calc = calculator
+    FIRE(melt, logfile=None).run(fmax=3.0, steps=200)
+    return melt
+
+
+def melt_schedule(temperature, equilibrate, produce, timestep, melt=2.0, hot=4500.0):
+    """Stages that melt a random start, equilibrate it and record it."""
+    common = {"ensemble": "nvt", "thermostat": "langevin"}
+    return [
+        common | {"name": "melt", "temperature": max(hot, temperature), "length": melt, "timestep": min(timestep, 1.0)},
+        common | {"name": "equilibrate", "temperature": temperature, "length": equilibrate, "timestep": timestep},
+        {
+            "name": "produce",
+            "ensemble": "nvt",
+            "temperature": temperature,
+            "length": produce,
+            "timestep": timestep,
+            "output": "log",
+        },
+    ]
