@@ -172,8 +172,13 @@ def test_split_keeps_parents_whole_and_loses_nothing():
     assert all(parents) and not parents[0] & parents[1] and not parents[0] & parents[2] and not parents[1] & parents[2]
 
 
+def named(parents):
+    """Frames of which only the parent matters."""
+    return [Atoms(info={"parent": f"run-{s}"}) for s in range(parents)]
+
+
 def test_adding_frames_never_moves_one():
-    frames = [frame(0, parent=f"run-{s}") for s in range(400)]
+    frames = named(400)
     small, large = split(frames[:150]), split(frames)
     for name, part in small.items():
         assert {a.info["parent"] for a in part} <= {a.info["parent"] for a in large[name]}
@@ -187,7 +192,7 @@ def test_shares_of_many_parents_are_the_fractions_asked_for():
 
 
 def test_another_seed_is_another_division():
-    frames = [frame(0, parent=f"run-{s}") for s in range(200)]
+    frames = named(200)
     one, other = ({a.info["parent"] for a in split(frames, seed=s)["test"]} for s in (0, 1))
     assert one != other
 

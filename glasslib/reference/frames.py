@@ -16,6 +16,7 @@ from ..files import atomic
 from ..systems import composition
 
 TEXT, NUMBERS = ("composition", "parent", "level"), ("temperature_K", "density_scale")
+FULL = "GPAW-PBE-PW600"  # level of the data set
 MOST_BYTES = 2_000_000_000
 AMU_PER_A3 = 1.66053906892  # g/cm³, CODATA 2022
 
@@ -70,7 +71,7 @@ def read_plain(path):
         raise GlasslibError(f"{path} is empty or ends in the middle of a line: it was truncated; restore it")
     frames = []
     try:
-        for atoms in ase.io.iread(path, index=":", format="extxyz"):
+        for atoms in ase.io.iread(path, index=":", format="extxyz", parallel=False):
             frames.append(_arranged(atoms))
     except Exception as error:  # the parser raises whatever its regular expressions and casts happen to
         reason = " ".join(str(error).split())[:160] or type(error).__name__
@@ -170,15 +171,17 @@ def _check_units(atoms, fail):
     near = neighbor_list("d", atoms, 2.4)
     if len(near) == 0 or near.min() < 0.3:
         fail("positions", "have no bond between 0.3 and 2.4 Å: lengths must be in Å")
+    full = atoms.info["level"] == FULL
     each = atoms.info["energy"] / len(atoms)
-    if not -25 < each < 25 or (atoms.info["level"].startswith("GPAW-PBE") and not -12 < each < -1):
+    if not -25 < each < 25 or (full and not -12 < each < -1):
         fail("energy", f"is {each:.4g} an atom: it must be in eV, relative to free atoms")
     if abs(pressure(atoms)) > 300:
         fail("stress", f"is {-pressure(atoms):.3g} GPa: it must be in eV/Å³")
     forces = atoms.calc.results["forces"]
     if np.abs(forces).max() > 500:
         fail("forces", f"reach {np.abs(forces).max():.3g}: they must be in eV/Å")
-    if np.abs(forces.sum(0)).max() > 0.05 * max(1.0, np.abs(forces).max()) * np.sqrt(len(atoms)):
+    slack = 0.05 if full else 0.5  # a coarse grid pulls at the atoms
+    if np.abs(forces.sum(0)).max() > slack * max(1.0, np.abs(forces).max()) * np.sqrt(len(atoms)):
         fail("forces", f"do not add up to zero but to {np.round(forces.sum(0), 3).tolist()}")
 
 
@@ -202,7 +205,7 @@ def write_frames(path, frames):
 def write_plain(path, frames):
     """Write frames without checks of their labels."""
     with atomic(path) as temporary:
-        ase.io.write(temporary, [_stored(atoms) for atoms in frames], format="extxyz")
+        ase.io.write(temporary, [_stored(atoms) for atoms in frames], format="extxyz", parallel=False)  # else collective under MPI
 
 
 def _stored(atoms):

@@ -1,0 +1,90 @@
+"""From nothing to a validated potential: sample, select, label, train, validate."""
+
+from pathlib import Path
+
+from ..errors import GlasslibError
+from ..files import folder
+from .collect import collect
+from .frames import read_plain, write_plain
+from .labelling import label_queue
+from .sampling import sample
+from .selection import select
+from .splits import split
+from .variants import carry_on
+
+TINY = {"compositions": ("SiO2",), "temperatures": (2000, 3000), "potentials": ("pmmcs",)}
+
+
+def chain(
+    out, samples=400, labels=300, atoms=63, workers=2, minutes=None, coarse=False, config=None, committee=None, known=(), seed=0,
+    melt_ps=3.0, hold_ps=5.0, which=None, quiet=False,
+):  # fmt: skip
+    """Make reference data and train on it; the same call goes on where an earlier one was stopped.
+
+    Parameters
+    ----------
+    out : path
+        Gets `candidates.extxyz`, `queue.extxyz`, `labels/`, `frames.extxyz`, `model/` and `errors.csv`.
+    samples, labels : int
+        Structures from classical melts, and how many of them are labelled.
+    atoms : int
+        In each.
+    workers, minutes, coarse : as of label_queue
+        `coarse` takes seconds and means nothing physical.
+    config : TrainConfig, optional
+    committee : optional
+        Potentials whose disagreement chooses among the candidates, see `select`.
+    known : list of ase.Atoms
+        Frames labelled before: the chosen ones differ from them, and training includes them.
+    seed : int
+    melt_ps, hold_ps : float
+        See `sampling.melt`.
+    which : dict, optional
+        Compositions, temperatures, densities and potentials of the samples, see `sampling.states`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Errors on the test part, as of `glasslib.training.evaluate`.
+
+    Raises
+    ------
+    GlasslibError
+        Where labels are missing still (out of time, failed): run it again.
+    """
+    from ..potential.storage import load_model
+    from ..training import evaluate, train
+
+    out = folder(out)
+    candidates, queue = out / "candidates.extxyz", out / "queue.extxyz"
+    if not candidates.exists():
+        write_plain(candidates, sample(samples, seed, atoms, melt_ps, hold_ps, **(which or {})))
+    if not queue.exists():
+        write_plain(queue, select(read_plain(candidates), labels, committee, known))
+    result = label_queue(queue, out / "labels", workers, minutes, coarse, quiet=quiet)
+    if result["left"]:
+        raise GlasslibError(f"{len(result['left'])} of {labels} frames have no label yet: run the same again")
+    frames = collect(out / "labels", out / "frames.extxyz") + list(known)
+    parts = _filled(frames)
+    path = train(parts["train"], parts["validation"], out / "model", config, inputs=[out / "frames.extxyz"])
+    errors = evaluate(load_model(path), parts["test"])
+    errors.to_csv(Path(out) / "errors.csv")
+    return errors
+
+
+def _filled(frames, tries=200):
+    """The first division that fills every part: with a handful of parents seed 0 may not."""
+    for seed in range(tries):
+        try:
+            return split(frames, seed=seed)
+        except GlasslibError:
+            continue
+    raise GlasslibError(f"{len(frames)} frames of {len({a.info['parent'] for a in frames})} trajectories cannot fill train, validation and test: label more")
+
+
+def tiny(out, workers=2, quiet=False):
+    """The chain on four cells of one formula unit with coarse settings: a minute, to see that every piece works."""
+    from ..training import TrainConfig
+
+    small = TrainConfig(features=16, interactions=1, epochs=20, batch=2, cutoff=4.0, warmup=5)
+    return chain(out, 8, 4, atoms=6, workers=workers, coarse=True, config=small, melt_ps=0.2, hold_ps=0.2, which=TINY, quiet=quiet)

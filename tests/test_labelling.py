@@ -1,0 +1,183 @@
+"""The labelling queue: nothing lost, nothing done twice, and real labels that are right."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from glasslib.errors import GlasslibError
+from glasslib.reference import collect, gpaw, labelling, read_frames
+from glasslib.reference.frames import read_plain, write_plain
+from glasslib.reference.labelling import claim, failures, label_queue, names, work
+
+needs_gpaw = pytest.mark.skipif(gpaw.missing() is not None, reason=str(gpaw.missing()))
+FORK = multiprocessing.get_context("fork")
+
+
+def cell(seed, parent=None):
+    """One unit of SiO2 in a small cell: wrong physics, quick."""
+    rng = np.random.default_rng(seed)
+    positions = np.array([(0, 0, 0), (1.6, 0.1, 0), (-1.0, 1.2, 0.3)]) + rng.normal(scale=0.05, size=(3, 3))
+    atoms = Atoms("SiO2", positions, cell=[4.2, 4.1, 4.0], pbc=True)
+    atoms.info = {"composition": "SiO2", "temperature_K": 300, "density_scale": 1.0, "parent": parent or f"cell-{seed}"}
+    return atoms
+
+
+def queue_of(path, count):
+    write_plain(path, [cell(s) for s in range(count)])
+    return path
+
+
+def invent(delay, journal):
+    """A stand-in for the electronic structure that writes down each frame it labels."""
+
+    def label(atoms, level, log_file=None):
+        with open(journal, "a") as stream:
+            stream.write(f"begin {atoms.info['parent']}\n")
+        time.sleep(delay)
+        if atoms.info["parent"] == "cell-2":
+            raise GlasslibError("not converged after 120 iterations")
+        return {"energy": -20.0, "forces": np.zeros((3, 3)), "stress": np.zeros((3, 3))}
+
+    return label
+
+
+@pytest.fixture
+def quick(monkeypatch, tmp_path):
+    journal = tmp_path / "journal"
+    journal.touch()
+    monkeypatch.setattr(gpaw, "label", invent(0.05, journal))
+    monkeypatch.setattr(gpaw, "finite_basis_derivative", lambda atoms, level: -1.0)
+    return journal
+
+
+@needs_gpaw
+def test_processes_that_share_a_queue_label_each_frame_once(quick, tmp_path):
+    queue, out = queue_of(tmp_path / "queue.extxyz", 12), tmp_path / "labels"
+    out.mkdir()
+    crowd = [FORK.Process(target=work, args=(queue, out, 0.0, True)) for _ in range(5)]
+    for process in crowd:
+        process.start()
+    for process in crowd:
+        process.join()
+        assert process.exitcode == 0
+    assert sorted(quick.read_text().split("\n")[:-1]) == sorted(f"begin cell-{s}" for s in range(12))
+    assert len(list(out.glob("*.extxyz"))) == 11 and not list(out.glob("*.claim"))
+
+
+@needs_gpaw
+def test_failed_frame_is_recorded_with_its_reason_and_never_in_the_data_set(quick, tmp_path):
+    queue, out = queue_of(tmp_path / "queue.extxyz", 4), tmp_path / "labels"
+    out.mkdir()
+    work(queue, out, coarse=True)
+    assert failures(out) == {"cell-2": "not converged after 120 iterations"}
+    assert [a.info["parent"] for a in collect(out, tmp_path / "set.extxyz")] == ["cell-0", "cell-1", "cell-3"]
+    before = quick.read_text()
+    work(queue, out, coarse=True)
+    assert quick.read_text() == before  # nothing is tried again unasked
+
+
+@needs_gpaw
+def test_killed_process_leaves_its_frame_to_the_next(quick, monkeypatch, tmp_path):
+    queue, out = queue_of(tmp_path / "queue.extxyz", 2), tmp_path / "labels"
+    out.mkdir()
+    monkeypatch.setattr(gpaw, "label", invent(60, quick))
+    victim = FORK.Process(target=work, args=(queue, out, 0.0, True))
+    victim.start()
+    for _ in range(300):
+        if "begin cell-0" in quick.read_text():
+            break
+        time.sleep(0.1)
+    assert claim(out, "cell-0") is None  # held by the living
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.join()
+    assert not list(out.glob("*.extxyz"))
+    monkeypatch.setattr(gpaw, "label", invent(0, quick))
+    work(queue, out, coarse=True)
+    assert sorted(p.name for p in out.glob("*.extxyz")) == ["cell-0.extxyz", "cell-1.extxyz"]
+    assert quick.read_text().count("begin cell-0") == 2 and quick.read_text().count("begin cell-1") == 1
+
+
+def test_frame_that_kills_its_process_again_and_again_is_given_up(tmp_path):
+    for _ in range(labelling.ATTEMPTS):
+        os.close(claim(tmp_path, "bad"))  # the lock goes, as with a process that died
+    assert claim(tmp_path, "bad") is None
+    assert "5 processes" in failures(tmp_path)["bad"]
+
+
+@needs_gpaw
+def test_no_frame_is_begun_after_the_time_is_over(quick, tmp_path):
+    queue, out = queue_of(tmp_path / "queue.extxyz", 3), tmp_path / "labels"
+    out.mkdir()
+    work(queue, out, end=time.time() - 1, coarse=True)
+    assert quick.read_text() == "" and not list(out.glob("*.extxyz"))
+
+
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        (lambda f: f[1].info.pop("parent"), "frame 1: parent"),
+        (lambda f: f[1].info.pop("temperature_K"), "frame 1: temperature_K"),
+        (lambda f: f[1].info.update(parent="../../etc"), "must be made of"),
+        (lambda f: f[1].info.update(parent="cell-0"), "2 frames are named cell-0"),
+        (lambda f: f[1].positions.fill(np.nan), "finite"),
+        (lambda f: f[1].set_pbc(False), "periodic"),
+    ],
+)
+def test_bad_queue_is_refused_before_anything_starts(change, word):
+    frames = [cell(0), cell(1)]
+    change(frames)
+    with pytest.raises(GlasslibError, match=word):
+        names(frames)
+
+
+@needs_gpaw
+def test_label_of_another_structure_of_the_same_name_is_not_taken(quick, tmp_path):
+    queue, out = queue_of(tmp_path / "queue.extxyz", 1), tmp_path / "labels"
+    out.mkdir()
+    work(queue, out, coarse=True)
+    write_plain(queue, [cell(7, parent="cell-0")])
+    with pytest.raises(GlasslibError, match="another structure"):
+        label_queue(queue, out, coarse=True, quiet=True)
+
+
+@needs_gpaw
+def test_queue_killed_midway_goes_on_and_its_labels_are_right(tmp_path):
+    """The whole chain with GPAW: two workers, kill -9 of everything, the same command again, labels in the data set."""
+    queue, out = queue_of(tmp_path / "queue.extxyz", 3), tmp_path / "labels"
+    code = f"from glasslib.reference.labelling import label_queue; print(label_queue({str(queue)!r}, {str(out)!r}, workers=2, coarse=True, quiet=True))"
+    boss = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    for _ in range(1200):
+        if list(out.glob("*.extxyz")):
+            break
+        time.sleep(0.05)
+    workers = [int(p) for p in subprocess.run(["pgrep", "-P", str(boss.pid)], capture_output=True, text=True).stdout.split()]
+    for process in [boss.pid, *workers]:
+        os.kill(process, signal.SIGKILL)
+    boss.wait()
+    first = {p.name: p.read_bytes() for p in out.glob("*.extxyz")}
+    assert first
+    result = label_queue(queue, out, workers=2, coarse=True, quiet=True)
+    assert result == {"labelled": ["cell-0", "cell-1", "cell-2"], "failed": [], "left": []}
+    assert {name: (out / name).read_bytes() for name in first} == first
+    frames = collect(out, tmp_path / "set.extxyz")
+    assert len(read_frames(tmp_path / "set.extxyz")) == len(frames) == 3
+
+    # the forces are the slope of the energy along a displacement, at this coarse level to a per cent or so
+    atoms, h = read_plain(out / "cell-0.extxyz")[0], 0.02
+    along = atoms.get_forces() / np.linalg.norm(atoms.get_forces())
+    energies = []
+    for sign in (1, -1):
+        moved = cell(0)
+        moved.positions = atoms.positions + sign * h * along
+        energies.append(gpaw.label(moved, gpaw.COARSE)["energy"])
+    assert -(energies[0] - energies[1]) / (2 * h) == pytest.approx(np.linalg.norm(atoms.get_forces()), rel=0.05)
+    assert frames[0].info["dE_dlnE"] < 0  # more plane waves, lower energy
+    assert not [p for p in out.glob("*.json")], json.dumps(failures(out))
