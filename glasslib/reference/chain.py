@@ -10,7 +10,6 @@ from .labelling import label_queue
 from .sampling import sample
 from .selection import select
 from .splits import split
-from .variants import carry_on
 
 TINY = {"compositions": ("SiO2",), "temperatures": (2000, 3000), "potentials": ("pmmcs",)}
 
