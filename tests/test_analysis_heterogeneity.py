@@ -103,3 +103,50 @@ def test_density_of_a_jump_is_that_of_sampled_jumps():
     r = np.linalg.norm(rng.normal(0, 0.5, (400000, 3)) + [2.0, 0, 0], axis=1)
     counts, edges = np.histogram(r, np.arange(0, 5.01, 0.1), density=True)
     np.testing.assert_allclose(jumped((edges[1:] + edges[:-1]) / 2, 2.0, 0.5), counts, atol=0.02)  # counting error 0.0045
+
+
+def cages(seed, rate, back, atoms=200, frames=1500, length=3.0, width=0.15, apart=12):
+    """Vibration in cages; jumps by `length` along x, at least `apart` frames from each other, a share `back` of which undo the last."""
+    rng = np.random.default_rng(seed)
+    place, jumps, returns, later = np.zeros((frames, atoms)), 0, 0, 0
+    for atom in range(atoms):
+        f, x, last = 0, 0.0, 0.0
+        while True:
+            step = apart + rng.geometric(rate)
+            place[f : f + step, atom] = x
+            f += step
+            if f > frames - apart:
+                place[f - step :, atom] = x
+                break
+            undo = last != 0 and rng.random() < back
+            direction = -last if undo else last or rng.choice([-1.0, 1.0])
+            x, jumps, returns, later = x + length * direction, jumps + 1, returns + undo, later + (last != 0)
+            last = direction
+    positions = rng.normal(0, width, (frames, atoms, 3))
+    positions[..., 0] += place
+    return Trajectory(positions, ["Na"] * atoms, CELL, np.arange(frames) * 0.1), jumps, returns / later
+
+
+def test_planted_jumps_are_counted_with_their_length_waiting_time_and_returns():
+    run, jumps, returns = cages(6, 0.01, 0.3)
+    data = analysis.hops(run, drift=False).isel(species=0)
+    assert int(data.number) == pytest.approx(jumps, rel=0.03)
+    assert float(data.length) == pytest.approx(3.0, abs=0.1)
+    assert float(data.returned) == pytest.approx(returns, abs=0.03)
+    assert float(data.rate) == pytest.approx(jumps / (200 * 150.0), rel=0.04)
+    assert float(data.waiting) < 1 / float(data.rate)  # a finite run shows short waits only
+    assert float(data.P_length.sum() * 0.1) == pytest.approx(1, abs=0.01)
+
+
+def test_vibrations_alone_are_no_jumps():
+    run = Trajectory(np.random.default_rng(7).normal(0, 0.25, (600, 50, 3)), ["Si"] * 50, CELL, np.arange(600) * 0.1)
+    assert int(analysis.hops(run, drift=False).number[0]) == 0
+
+
+def test_hops_use_the_even_frames_of_log_output():
+    from glasslib.dynamics.schedule import log_frames
+
+    run, jumps, _ = cages(8, 0.01, 0.0, atoms=60)
+    keep = log_frames(1499, 3)
+    part = Trajectory(run.positions[keep], run.species, CELL, run.time[keep], step=keep)
+    assert int(analysis.hops(part, interval=0.3, window=3, drift=False).number[0]) == pytest.approx(jumps, rel=0.05)

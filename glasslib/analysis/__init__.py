@@ -26,6 +26,7 @@ four_point_susceptibility chi_4                 species, a, time           a
 non_gaussian_peak         height, position      species                    smallest_time
 species_order             difference, p         pair                       smallest_time
 bimodality                bimodal, hop_length    species, time              time, r
+hops                      rate, length, waiting  species                    interval, distance
 everything                dict of all of them
 ========================= ===================== ========================== =====================================
 """
@@ -38,6 +39,7 @@ from .collection import everything, load, save, summary
 from .coordination import coordination
 from .diffusion_coefficient import diffusion_coefficient
 from .four_point_susceptibility import four_point_susceptibility
+from .hops import hops
 from .mean_squared_displacement import mean_squared_displacement
 from .non_gaussian import non_gaussian
 from .non_gaussian_peak import non_gaussian_peak, species_order
@@ -60,6 +62,7 @@ __all__ = [
     "diffusion_coefficient",
     "everything",
     "four_point_susceptibility",
+    "hops",
     "load",
     "mean_squared_displacement",
     "non_gaussian",

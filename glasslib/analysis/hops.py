@@ -1,0 +1,187 @@
+"""Jumps between cages: lengths, waiting times, returns."""
+
+import numpy as np
+from numba import njit, prange
+
+from ..errors import GlasslibError
+from .dataset import dataset, described
+from .displacements import checked, constant_cell, parts, symbols
+from .lags import ticks
+from .van_hove_self import bins
+
+R = np.arange(0.05, 8.0, 0.1)  # Å
+WINDOW = 5  # frames whose mean is a cage, on either side of a jump
+DISTANCE = {"Na": 1.2}  # Å between cages from which a change counts as a jump; others 1.0
+RESOLVED = 0.1  # ps between frames by default: a rattle in the cage takes about as long
+BLOCKS = 5
+
+
+@njit(parallel=True, cache=True)
+def find(positions, window, threshold):
+    """Jumps of each atom [atoms, 3, frames] → numbers [atoms] and (frame, length, returned) of each, at most one a window.
+
+    A jump at frame f: the mean position of the `window` frames before differs by more than the threshold from that of the `window`
+    frames from f on, and by more than at the frames nearby. It returns where the cage after it is within half the threshold of the
+    one before the last jump.
+    """
+    atoms, frames = positions.shape[0], positions.shape[2]
+    most = frames // window + 1
+    count = np.zeros(atoms, np.int64)
+    frame = np.zeros((atoms, most), np.int64)
+    length = np.zeros((atoms, most))
+    returned = np.zeros((atoms, most), np.int64)
+    for atom in prange(atoms):
+        change = np.zeros(frames)
+        total = np.zeros((3, frames + 1))
+        for c in range(3):
+            for f in range(frames):
+                total[c, f + 1] = total[c, f] + positions[atom, c, f]
+        for f in range(window, frames - window + 1):
+            square = 0.0
+            for c in range(3):
+                step = (total[c, f + window] - 2 * total[c, f] + total[c, f - window]) / window
+                square += step * step
+            change[f] = np.sqrt(square)
+        old, found = np.zeros(3), 0
+        for f in range(window, frames - window + 1):
+            if change[f] <= threshold:
+                continue
+            highest = True
+            for g in range(max(0, f - window), min(frames, f + window + 1)):
+                if change[g] > change[f] or (change[g] == change[f] and g < f):
+                    highest = False
+            if not highest:
+                continue
+            distance = 0.0
+            for c in range(3):
+                distance += ((total[c, f + window] - total[c, f]) / window - old[c]) ** 2
+                old[c] = (total[c, f] - total[c, f - window]) / window
+            frame[atom, found], length[atom, found] = f, change[f]
+            if found > 0 and np.sqrt(distance) < 0.5 * threshold:
+                returned[atom, found] = 1
+            found += 1
+        count[atom] = found
+    return count, frame, length, returned
+
+
+def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW, r=None, drift=True):
+    """Jumps of each species from cage to cage.
+
+    An atom jumps where its mean position over `window` frames changes by more than `distance` to that over the next `window` frames,
+    at the frame of the largest change.
+
+    Parameters
+    ----------
+    trajectory_or_replicas : Trajectory or list of Trajectory
+    interval : float, optional
+        ps between the frames used, which must be there; default: the shortest even spacing of at least 0.1 ps, or the coarsest one that
+        leaves ten windows.
+    distance : float, optional
+        Å; default 1.2 for Na, 1.0 for others.
+    window : int
+        Frames that make a cage.
+    r : array, optional
+        Bin centres for lengths of jumps, Å.
+    drift : bool
+        Remove the motion of the centre of mass.
+
+    Returns
+    -------
+    xarray.Dataset
+        `rate` (jumps for each atom and ps), `length` (Å), `waiting` (ps from one jump of an atom to its next; runs are finite, so long
+        waiting times are missed) and `returned` (fraction of an atom's jumps after its first that go back to the cage before the last
+        jump), with errors [species]; `number` of jumps; `P_length` (1/Å) with error [species, r]. Errors over replicas, or
+        over five blocks of time.
+
+    Notes
+    -----
+    In the manner of R. Candelier, O. Dauchot, G. Biroli, Phys. Rev. Lett. 102, 088001 (2009), with windows of fixed length: jumps
+    closer in time than a window count as one.
+    """
+    replicas = checked(trajectory_or_replicas)
+    constant_cell(replicas)
+    if int(window) < 1:
+        raise GlasslibError(f"window must be at least one frame, not {window!r}")
+    names = symbols(replicas)
+    r = R if r is None else np.asarray(r, float)
+    low, width, count = bins(r)
+    edges = low + width * np.arange(count + 1)
+    blocks = 1 if len(replicas) > 1 else BLOCKS
+    tables = []
+    for replica in replicas:
+        frames, gap = even_frames(replica, interval, int(window))
+        table = np.zeros((blocks, len(names), 6 + count))
+        for k, name in enumerate(names):
+            limit = DISTANCE.get(name, 1.0) if distance is None else float(distance)
+            for _, positions in parts(replica, frames, drift, np.flatnonzero(replica.species == name)):
+                fill(table[:, k], *find(positions, int(window), limit), len(frames), int(window), gap, edges)
+        tables.append(table)
+    tables = np.concatenate(tables)
+    value, error = with_errors(tables, width)
+    dims = ("species",)
+    labels = {
+        "rate": ("1/ps", "jumps for each atom and time"),
+        "length": ("Å", "mean length of jumps"),
+        "waiting": ("ps", "mean time between jumps of an atom"),
+        "returned": ("1", "fraction of jumps that go back"),
+    }
+    variables = {n: (dims, value[:, k], error[:, k], *label) for k, (n, label) in enumerate(labels.items())}
+    variables["number"] = (dims, tables[:, :, 1].sum(0).astype(int), None, "1", "jumps seen")
+    variables["P_length"] = (("species", "r"), value[:, 4:], error[:, 4:], "1/Å", "distribution of the length of jumps")
+    options = {"interval": interval, "distance": distance, "window": window, "drift": drift}
+    return dataset(variables, {"species": names, "r": r}, described("hops", replicas, options, interval_ps=gap))
+
+
+def fill(table, hit, frame, size, back, frames, window, gap, edges):
+    """Add jumps to a table [blocks, (atom time, jumps, their length, waits, their time, returns, histogram of length)]."""
+    wait = np.diff(frame, axis=1, prepend=0) * gap
+    for k, block in enumerate(np.array_split(np.arange(window, frames - window + 1), len(table))):
+        chosen = (np.arange(frame.shape[1])[None] < hit[:, None]) & (frame >= block[0]) & (frame <= block[-1])
+        later = chosen.copy()
+        later[:, 0] = False  # a first jump has no earlier one to wait for or to go back from
+        sums = chosen.sum(), size[chosen].sum(), later.sum(), wait[later].sum(), back[later].sum()
+        table[k, 0] += len(hit) * gap * len(block)
+        table[k, 1:6] += sums
+        table[k, 6:] += np.histogram(size[chosen], edges)[0]
+
+
+def even_frames(run, interval, window):
+    """Frames at even spacing, and that spacing in ps."""
+    tick, unit = ticks(run)
+    have = np.zeros(int(tick[-1]) + 1, bool) if tick[-1] < 2**28 else None
+    if have is None:
+        raise GlasslibError("the frames' times have no common step fine enough: give the trajectory its integration steps")
+    have[tick] = True
+    enough = 10 * window
+    if interval is not None:
+        gap = int(round(float(interval) / unit))
+        if gap < 1 or abs(gap * unit - interval) > 1e-3 * interval:
+            raise GlasslibError(f"interval {interval} ps is no multiple of the trajectory's {unit:g} ps")
+        if not have[::gap].all():
+            raise GlasslibError(f"the trajectory has no frames every {interval} ps throughout: choose a multiple of its output interval")
+    else:
+        # Any even spacing must contain the first gap after frame 0 that occurs throughout.
+        fitting = [int(t) for t in tick[1:] if t * (2 * window) <= tick[-1] and have[:: int(t)].all()]
+        if not fitting:
+            raise GlasslibError("hops need frames at even spacing: write linear output, or log output with more blocks")
+        slow = [g for g in fitting if g * unit >= RESOLVED * (1 - 1e-9) and g * enough <= tick[-1]]
+        gap = slow[0] if slow else max([g for g in fitting if g * enough <= tick[-1]] or fitting[:1])
+    frames = np.searchsorted(tick, np.arange(0, tick[-1] + 1, gap))
+    if len(frames) < 2 * window + 1:
+        raise GlasslibError(f"hops need {2 * window + 1} frames at even spacing: there are {len(frames)}")
+    return frames, gap * unit
+
+
+def with_errors(tables, width):
+    """Values and jackknife errors [species, quantities] of tables [parts, species, columns]."""
+
+    def quantities(total):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scalars = [total[:, a] / total[:, b] for a, b in ((1, 0), (2, 1), (4, 3), (5, 3))]
+            return np.concatenate([np.stack(scalars, 1), total[:, 6:] / total[:, 1:2] / width], 1)
+
+    n = len(tables)
+    value = quantities(tables.sum(0))
+    each = np.array([quantities(tables.sum(0) - t) for t in tables])
+    error = np.sqrt((n - 1) / n * ((each - each.mean(0)) ** 2).sum(0))
+    return value, error if n > 1 else np.full(value.shape, np.nan)
