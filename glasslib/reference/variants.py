@@ -3,7 +3,7 @@
 import numpy as np
 from ase import units
 from ase.build import make_supercell
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.md.velocitydistribution import thermalize_momenta
 from ase.spacegroup import crystal as build
 
 from ..dynamics.integrators import Langevin
@@ -110,7 +110,7 @@ def carry_on(atoms, calculator, name, duration=3.0, seed=0, timestep=1.0):
     """
     temperature, out = atoms.info["temperature_K"], atoms.copy()
     out.calc, rng = calculator, np.random.default_rng(seed)
-    MaxwellBoltzmannDistribution(out, temperature_K=temperature, rng=rng)
+    thermalize_momenta(out, temperature_K=temperature, rng=rng)
     Langevin(out, timestep * units.fs, temperature_K=temperature, T_tau=100 * units.fs, rng=rng).run(round(1000 * duration / timestep))
     if not np.isfinite(out.positions).all():
         raise GlasslibError(f"{name} blew up at {temperature:g} K: take a shorter time step, or label earlier configurations of such runs")
