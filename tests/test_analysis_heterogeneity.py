@@ -150,3 +150,56 @@ def test_hops_use_the_even_frames_of_log_output():
     keep = log_frames(1499, 3)
     part = Trajectory(run.positions[keep], run.species, CELL, run.time[keep], step=keep)
     assert int(analysis.hops(part, interval=0.3, window=3, drift=False).number[0]) == pytest.approx(jumps, rel=0.05)
+
+
+def test_mobility_is_the_distance_moved_at_frames_that_exist():
+    run = Trajectory(np.cumsum(steps(9, 40, 30), 0) + 12.0, ["O"] * 20 + ["Na"] * 10, CELL, np.arange(40) * 0.5)
+    data = analysis.mobility(run, time=[2.0, 7.4], start=3, drift=False)
+    assert data.time.values.tolist() == [2.0, 7.5]
+    np.testing.assert_allclose(data.distance[1], np.linalg.norm(run.positions[18] - run.positions[3], axis=1), rtol=1e-12)
+    assert data.symbol.values.tolist() == run.species.tolist()
+    for name in ("O", "Na"):
+        np.testing.assert_allclose(data.relative[:, data.symbol == name].mean("atom"), 1, rtol=1e-12)
+    assert (data.position >= 0).all() and (data.position <= 30).all()
+
+
+def test_propensity_recovers_the_planted_share_of_the_configuration():
+    """Every atom's distance has a mean of its own (variance 0.04) and a scatter between runs (variance 0.12): share 1/4."""
+    rng = np.random.default_rng(10)
+    own, runs = rng.normal(3, 0.2, 3000), []
+    for _ in range(6):
+        distance = own + rng.normal(0, np.sqrt(0.12), 3000)
+        direction = rng.normal(size=(3000, 3))
+        end = direction / np.linalg.norm(direction, axis=1, keepdims=True) * distance[:, None]
+        runs.append(Trajectory(np.array([np.zeros((3000, 3)), end]), ["Na"] * 3000, CELL, [0.0, 1.0]))
+    data = analysis.propensity(runs, drift=False)
+    assert float(data.explained[0, 0]) == pytest.approx(0.25, abs=0.03)
+    np.testing.assert_allclose(data.propensity[0].mean(), own.mean(), atol=0.02)
+    alike = [Trajectory(np.concatenate([np.zeros((1, 500, 3)), steps(20 + k, 1, 500)]), ["O"] * 500, CELL, [0.0, 1.0]) for k in range(5)]
+    assert abs(float(analysis.propensity(alike, drift=False).explained[0, 0])) < 0.06
+
+
+def test_propensity_refuses_runs_from_different_configurations():
+    runs = [Trajectory(np.cumsum(steps(k, 5, 5), 0), ["O"] * 5, CELL, np.arange(5.0)) for k in range(2)]
+    with pytest.raises(GlasslibError, match="another configuration"):
+        analysis.propensity(runs)
+    with pytest.raises(GlasslibError, match="two runs"):
+        analysis.propensity(runs[:1])
+
+
+def test_gaussian_walks_give_the_ratio_of_their_steps_squared():
+    """D ∝ σ²; F_s = exp(−q² D t), so τ ∝ 1/σ² and q² D τ = 1."""
+    runs = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        sigma = np.r_[np.full(150, 0.2), np.full(150, 0.1)]
+        runs.append(
+            Trajectory(
+                np.cumsum(rng.normal(size=(400, 300, 3)) * sigma[:, None], 0), ["Na"] * 150 + ["O"] * 150, CELL, np.arange(400.0)
+            )
+        )
+    data = analysis.decoupling(runs, q=1.0, drift=False)
+    assert data.pair.values.tolist() == ["Na/O"]
+    assert float(data.D_ratio[0]) == pytest.approx(4, rel=0.15) and float(data.tau_ratio[0]) == pytest.approx(0.25, rel=0.05)
+    np.testing.assert_allclose(data.D_tau, 1, rtol=0.12)
+    assert int(data.diffusive[0]) == 1 and np.isfinite(data.D_ratio_sem).all()

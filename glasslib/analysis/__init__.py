@@ -27,6 +27,9 @@ non_gaussian_peak         height, position      species                    small
 species_order             difference, p         pair                       smallest_time
 bimodality                bimodal, hop_length    species, time              time, r
 hops                      rate, length, waiting  species                    interval, distance
+decoupling                D_ratio, tau_ratio    pair (D_tau: species)      q, a, fit_range
+mobility                  distance, relative    time, atom                 time, start
+propensity                propensity, explained time, atom (species, time) time
 everything                dict of all of them
 ========================= ===================== ========================== =====================================
 """
@@ -37,13 +40,16 @@ from .bond_angles import bond_angles
 from .bond_correlation import bond_correlation
 from .collection import everything, load, save, summary
 from .coordination import coordination
+from .decoupling import decoupling
 from .diffusion_coefficient import diffusion_coefficient
 from .four_point_susceptibility import four_point_susceptibility
 from .hops import hops
 from .mean_squared_displacement import mean_squared_displacement
+from .mobility import mobility
 from .non_gaussian import non_gaussian
 from .non_gaussian_peak import non_gaussian_peak, species_order
 from .overlap import overlap
+from .propensity import propensity
 from .q_speciation import q_speciation
 from .radial_distribution import radial_distribution
 from .relaxation_time import relaxation_time
@@ -59,15 +65,18 @@ __all__ = [
     "bond_angles",
     "bond_correlation",
     "coordination",
+    "decoupling",
     "diffusion_coefficient",
     "everything",
     "four_point_susceptibility",
     "hops",
     "load",
     "mean_squared_displacement",
+    "mobility",
     "non_gaussian",
     "non_gaussian_peak",
     "overlap",
+    "propensity",
     "q_speciation",
     "radial_distribution",
     "relaxation_time",
