@@ -8,12 +8,13 @@ import shlex
 import sys
 from pathlib import Path
 
-from glasslib import notebook, provenance, sweep, workflow
+from glasslib import notebook, provenance, sweep
+from glasslib import workflow as pipeline  # `workflow` is a name of Snakemake
 
-PROFILE = workflow.load_profile(config.get("profile", "quick"))
+PROFILE = pipeline.load_profile(config.get("profile", "quick"))
 NAME = PROFILE["name"]
 RUN = f"runs/{NAME}"
-STATES = workflow.states(PROFILE)
+STATES = pipeline.states(PROFILE)
 TRAJECTORIES = [str(sweep.trajectory_path(RUN, *state)) for state in STATES]
 if int(config.get("partial", 0)):  # some state points failed: the figures are drawn from those that did not
     TRAJECTORIES = [path for path in TRAJECTORIES if Path(path).exists()]
@@ -37,12 +38,12 @@ def library(name):
 
 def values(name, **extra):
     """The parameters of a notebook as JSON, ready for a shell."""
-    return shlex.quote(json.dumps(workflow.parameters(PROFILE, name, RUN, **extra), sort_keys=True))
+    return shlex.quote(json.dumps(pipeline.parameters(PROFILE, name, RUN, **extra), sort_keys=True))
 
 
 def potential():
     """Files of the potential that drives the simulations: the shipped one, or the one that this run trains."""
-    name = PROFILE["notebooks"][workflow.SIMULATION].get("potential", "default")
+    name = PROFILE["notebooks"][pipeline.SIMULATION].get("potential", "default")
     if name.startswith(RUN):
         return [f"{RUN}/notebooks/02_training.ipynb"]
     return [path for path in MODELS if path.startswith(f"data/models/{name}/")]
@@ -71,7 +72,7 @@ rule train:
         f"{RUN}/notebooks/02_training.ipynb",
     params:
         values=values("02_training"),
-    threads: workflow.TRAINING_THREADS
+    threads: pipeline.TRAINING_THREADS
     shell:
         "OMP_NUM_THREADS={threads} {RUN_NOTEBOOK} 02_training {output} --json {params.values}"
 
@@ -89,13 +90,13 @@ rule validate:
 
 rule simulate:
     input:
-        library(workflow.SIMULATION), potential(),
+        library(pipeline.SIMULATION), potential(),
     output:
         trajectory=f"{RUN}/trajectories/{{composition}}_{{temperature}}K_{{replica}}.h5",
         notebook=f"{RUN}/simulations/{{composition}}_{{temperature}}K_{{replica}}.ipynb",
     params:
         values=lambda w: values(
-            workflow.SIMULATION,
+            pipeline.SIMULATION,
             composition=w.composition,
             temperature=float(w.temperature),
             replica=int(w.replica),
@@ -122,7 +123,7 @@ rule figure:
     output:
         f"{RUN}/notebooks/{{name}}.ipynb",
     wildcard_constraints:
-        name="|".join(workflow.FIGURES),
+        name="|".join(pipeline.FIGURES),
     params:
         values=lambda w: values(w.name),
     shell:
@@ -131,7 +132,7 @@ rule figure:
 
 rule claims:
     input:
-        library("11_claims"), [f"{RUN}/notebooks/{name}.ipynb" for name in workflow.FIGURES], SHIPPED,
+        library("11_claims"), [f"{RUN}/notebooks/{name}.ipynb" for name in pipeline.FIGURES], SHIPPED,
     output:
         f"{RUN}/notebooks/11_claims.ipynb",
     params:

@@ -26,6 +26,7 @@ _LAZY = {
 }
 _MODULES = (
     "analysis",
+    "claims",
     "dynamics",
     "figures",
     "notebook",
@@ -36,6 +37,7 @@ _MODULES = (
     "systems",
     "training",
     "trajectory",
+    "viewer",
     "workflow",
 )
 

@@ -192,8 +192,8 @@ def van_hove(results, species, times, peaks=None):
             band(
                 panel,
                 data.r.values,
-                weight * now.G_s.values,
-                weight * now.G_s_sem.values,
+                now.P.values,
+                now.P_sem.values,
                 color=hue,
                 label=f"{lag:.2g} ps",
                 linewidth=1.6,
@@ -431,6 +431,30 @@ def bonds(results):
         panel.axhline(0.3679, color=GREY, linewidth=0.8, linestyle=":")
         panel.set(title=composition, xlabel="time t (ps)")
     axes[0, 0].set_ylabel("bond correlation $C_B$(t)")
+    _legend(axes)
+    return figure
+
+
+def jumps(results, species):
+    """Share of jumpers and length of a jump against lag time, a line for each temperature, a column for each composition."""
+    columns = compositions(results)
+    hues = temperature_colours([t for _, t in results])
+    figure, axes = plt.subplots(
+        2, len(columns), figsize=(3.4 * len(columns) + 0.6, 4.8), sharex=True, sharey="row", squeeze=False
+    )
+    for (composition, temperature), data in results.items():
+        if species not in data.species.values:
+            continue
+        data = data.sel(species=species)
+        for panel, name in zip(axes[:, columns.index(composition)], ("hop_fraction", "hop_length"), strict=True):
+            panel.errorbar(
+                data.time, data[name], data[f"{name}_sem"], color=hues[temperature], marker="o", markersize=4, capsize=2,
+                linewidth=1, label=f"{temperature:g} K",
+            )  # fmt: skip
+        axes[0, columns.index(composition)].set(title=f"{species} in {composition}", xscale="log", ylim=(0, 1.05))
+        axes[1, columns.index(composition)].set(xlabel="lag time (ps)", ylim=(0, 6))
+    axes[0, 0].set_ylabel("share that jumped")
+    axes[1, 0].set_ylabel("length of a jump (Å)")
     _legend(axes)
     return figure
 
