@@ -11,11 +11,14 @@ import time
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.calculator import Calculator
+from ase.calculators.singlepoint import SinglePointCalculator
 
 from glasslib.errors import GlasslibError
 from glasslib.reference import collect, gpaw, labelling, read_frames
 from glasslib.reference.frames import read_plain, write_plain
 from glasslib.reference.labelling import claim, failures, label_queue, names, work
+from glasslib.reference.stress import correct
 
 needs_gpaw = pytest.mark.skipif(gpaw.missing() is not None, reason=str(gpaw.missing()))
 FORK = multiprocessing.get_context("fork")
@@ -125,7 +128,9 @@ def test_no_frame_is_begun_after_the_time_is_over(quick, tmp_path):
     [
         (lambda f: f[1].info.pop("parent"), "frame 1: parent"),
         (lambda f: f[1].info.pop("temperature_K"), "frame 1: temperature_K"),
-        (lambda f: f[1].info.update(parent="../../etc"), "must be made of"),
+        (lambda f: f[1].info.update(parent="../../etc"), "letters, digits"),
+        (lambda f: f[1].info.update(parent="x" * 300), "at most 150"),
+        (lambda f: f[1].info.update(parent=""), "at most 150"),
         (lambda f: f[1].info.update(parent="cell-0"), "2 frames are named cell-0"),
         (lambda f: f[1].positions.fill(np.nan), "finite"),
         (lambda f: f[1].set_pbc(False), "periodic"),
@@ -136,6 +141,60 @@ def test_bad_queue_is_refused_before_anything_starts(change, word):
     change(frames)
     with pytest.raises(GlasslibError, match=word):
         names(frames)
+
+
+@needs_gpaw
+def test_numbered_frames_of_one_parent_are_labelled_apart(quick, tmp_path):
+    twins = [cell(0), cell(1, parent="cell-0")]
+    for number, atoms in enumerate(twins):
+        atoms.info["frame"] = number
+    write_plain(tmp_path / "queue.extxyz", twins)
+    (tmp_path / "labels").mkdir()
+    work(tmp_path / "queue.extxyz", tmp_path / "labels", coarse=True)
+    assert len(collect(tmp_path / "labels", tmp_path / "set.extxyz")) == 2
+
+
+@needs_gpaw
+@pytest.mark.parametrize("number", [0, -1, True, 1.5, "2"])
+def test_senseless_number_of_workers_is_refused(tmp_path, number):
+    with pytest.raises(GlasslibError, match="workers"):
+        label_queue(queue_of(tmp_path / "queue.extxyz", 1), tmp_path / "labels", workers=number)
+
+
+def test_derivative_is_the_slope_against_the_logarithm_of_the_cutoff(monkeypatch):
+    class Sloped(Calculator):
+        implemented_properties = ("energy",)
+
+        def __init__(self, cutoff):
+            super().__init__()
+            self.cutoff = cutoff
+
+        def calculate(self, atoms=None, properties=(), system_changes=()):
+            super().calculate(atoms, properties, system_changes)
+            self.results = {"energy": -40.0 * np.log(self.cutoff)}
+
+    monkeypatch.setattr(gpaw, "calculator", lambda level, log_file=None, cutoff=None: Sloped(cutoff))
+    monkeypatch.setattr(gpaw, "_energy", lambda atoms, level: atoms.get_potential_energy())
+    assert gpaw.finite_basis_derivative(cell(0)) == pytest.approx(-40.0)
+
+
+@needs_gpaw
+def test_corrected_stress_is_the_slope_of_the_energy_and_raw_stress_is_not():
+    # the analytical stress at a constant number of plane waves, corrected, is dE/dV at a constant cutoff
+    level = gpaw.Level("GPAW-PBE-PW400", 400.0, 1e-3, 1e-3, 1e-3)  # where the energy is nearly linear in ln E_cut
+    energies, volumes = [], []
+    for stretch in (0.99, 1.01):
+        atoms = cell(0)
+        atoms.set_cell(atoms.cell * stretch, scale_atoms=True)
+        energies.append(gpaw.label(atoms, level)["energy"])
+        volumes.append(atoms.get_volume())
+    slope = (energies[1] - energies[0]) / (volumes[1] - volumes[0])
+    atoms, raw = cell(0), gpaw.label(cell(0), level)
+    atoms.info |= {"level": level.name, "stress_kind": "raw", "energy": raw["energy"], "stress": raw["stress"]}
+    atoms.info["dE_dlnE"] = gpaw.finite_basis_derivative(atoms, level)
+    atoms.calc = SinglePointCalculator(atoms, energy=raw["energy"], forces=raw["forces"])
+    before, after = np.trace(raw["stress"]) / 3, np.trace(correct(atoms).info["stress"]) / 3
+    assert abs(after - slope) < 0.3 * abs(before - slope), (before, after, slope)
 
 
 @needs_gpaw

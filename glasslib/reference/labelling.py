@@ -44,8 +44,8 @@ def names(frames):
         name = str(atoms.info["parent"])
         if "frame" in atoms.info:
             name += f"-{int(atoms.info['frame'])}"
-        if not re.fullmatch(r"[\w.+=-]+", name) or name.startswith("."):
-            raise GlasslibError(f"queue, frame {number}: parent {name!r} must be made of letters, digits and . _ + = -")
+        if not re.fullmatch(r"[\w+=-][\w.+=-]{0,149}", name):
+            raise GlasslibError(f"queue, frame {number}: parent {name[:160]!r} must be at most 150 letters, digits and . _ + = -")
         found.append(name)
     for name in found:
         if found.count(name) > 1:
@@ -87,7 +87,7 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
     if reason:
         raise GlasslibError(reason)
     for key, value in (("workers", workers), ("ranks", ranks)):
-        if not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise GlasslibError(f"{key} must be a whole number of at least 1, not {value!r}")
     queue, out = Path(queue), folder(out)
     frames = read_plain(queue)
@@ -98,7 +98,9 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
             (out / f"{name}.failed.json").unlink(missing_ok=True)
         _same(out / f"{name}.extxyz", atoms, level)
     end = 0.0 if minutes is None else time.time() + 60 * minutes
-    begin = [sys.executable] if ranks == 1 else ["mpiexec", "-n", str(ranks), sys.executable, "-m", "gpaw", "python"]
+    beside = Path(sys.executable).with_name("mpiexec")  # the MPI that GPAW was compiled against, where it came with the environment
+    mpiexec = str(beside) if beside.exists() else "mpiexec"
+    begin = [sys.executable] if ranks == 1 else [mpiexec, "-n", str(ranks), sys.executable, "-m", "gpaw", "python"]
     command = [*begin, "-m", __name__, str(queue), str(out), str(end), str(int(coarse)), str(os.getpid())]
     running = []
     try:
