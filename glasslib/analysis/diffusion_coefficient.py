@@ -17,9 +17,10 @@ DIFFUSIVE = 0.1  # deviation of the log-log slope from 1 that is still called di
 def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95, origins=1000, drift=True):
     """Diffusion coefficient of each species, the slope of the mean squared displacement: ⟨r²⟩ = 6 D t + constant.
 
-    Every block of time (not shorter than the longest lag fitted) and every replica gives its own slope by the same least-squares fit with
-    weights 1/t²; D is their mean, its error their scatter. Errors of the mean squared displacement at different lag times are strongly
-    correlated; whole fits of separate blocks take that into account without modelling it. The confidence interval is that of Student's t.
+    D is the slope of a least-squares line with weights 1/t² through all pairs of frames. Its error is the scatter of the slopes of separate
+    blocks of time, not shorter than the longest lag fitted, and of replicas: errors of the mean squared displacement at different lag
+    times are strongly correlated, and fits of blocks that share no data take that into account without modelling it. The confidence
+    interval is that of Student's t with blocks − 1 degrees of freedom.
 
     Parameters
     ----------
@@ -54,21 +55,19 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
         raise GlasslibError(f"only {len(lags)} lag time(s) between {low:g} and {high:g} ps: record more frames or widen fit_range")
     pairs = [frame_pairs(t, lags, origins) for t in replicas]
     values = [pair_means(t, p, moments, np.zeros(1), 2, drift)[:, 0] for t, p in zip(replicas, pairs, strict=True)]
-    blocks = max(1, int(length / pairs[0].lag[-1] * (1 + 1e-9)))
-    sums, counts = block_sums(pairs, values, min(blocks, 10))
+    blocks = int(np.clip(length / pairs[0].lag[-1] * (1 + 1e-9), 1, 10))
+    sums, counts = block_sums(pairs, values, 1)
+    mean = sums.sum(0) / counts.sum(0)
+    sums, counts = block_sums(pairs, values, blocks, separate=True)
     full = (counts > 0).all(1)
-    if not full.any():
-        sums, counts, full = sums.sum(0)[None], counts.sum(0)[None], np.array([True])
     msd = sums[full] / counts[full][:, None, :]
-    weight = counts[full].sum(1) / counts[full].sum()
     lag = pairs[0].lag
     each = line(lag, msd) / 6
-    mean = sums.sum(0) / counts.sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
         slopes = line(np.log(lag), np.log(msd), np.ones_like(lag))
         slope = line(np.log(lag), np.log(mean), np.ones_like(lag))
     n = len(each)
-    d, sem = np.tensordot(weight, each, 1), scatter(each)
+    d, sem = line(lag, mean) / 6, scatter(each)
     slope_sem = scatter(slopes)
     margin = student.ppf(0.5 + level / 2, max(n - 1, 1))
     near = np.abs(slope - 1) <= np.maximum(DIFFUSIVE, np.where(np.isfinite(slope_sem), np.minimum(2 * slope_sem, 0.3), 0))

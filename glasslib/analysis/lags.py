@@ -41,14 +41,21 @@ class Pairs:
     length: float
 
     def blocks(self, n_blocks):
-        """Block of each pair [pairs]: at a lag t the trajectory is cut in at most `n_blocks` parts that are not shorter than t.
+        """Block of each pair [pairs]: at a lag t the trajectory is cut in at most `n_blocks` parts of at least 2 t each.
 
-        Pairs of neighbouring parts then overlap at the edges only, and a lag beyond half the trajectory has a single block, hence no
-        error estimate.
+        Pairs of neighbouring parts then overlap at the edges only (parts of length t would give errors of a random walk that are a
+        tenth too small); a lag beyond a quarter of the trajectory has a single block, hence no error estimate.
         """
-        fitting = np.floor(self.length / self.lag * (1 + 1e-9)).astype(int)
+        fitting = np.floor(self.length / (2 * self.lag) * (1 + 1e-9)).astype(int)
         count = np.clip(fitting, 1, n_blocks)[self.index]
         return np.minimum((self.middle * count).astype(int), count - 1)
+
+    def separate(self, n_blocks):
+        """Block of each pair [pairs] among `n_blocks` equal parts of the trajectory; −1 for a pair that reaches into two."""
+        half = 0.5 * self.lag[self.index] / self.length
+        start = np.floor((self.middle - half) * n_blocks + 1e-9).astype(int)
+        end = np.ceil((self.middle + half) * n_blocks - 1e-9).astype(int) - 1
+        return np.where(start == end, start, -1)
 
 
 def ticks(trajectory):

@@ -35,34 +35,96 @@ def fractional(positions, cell):
 
 
 @njit(parallel=True, cache=True)
-def distance_histogram(a, b, kind_a, kind_b, kinds, cell, low, width, bins, same, groups):
-    """Histograms of minimum-image distances from every atom of `a` to every other of `b` [kinds, kinds, bins].
+def distance_histogram(a, b, cells, weight, slot, slots, kind, kinds, low, width, bins, groups):
+    """Histograms of minimum-image distances from every atom in `a` to every other in `b`, summed over frames.
 
-    `a` and `b` are fractional coordinates [3, atoms]; an atom is not paired with itself. With `same`, b is a, pairs are counted once.
+    Parameters
+    ----------
+    a, b : array [frames, 3, atoms]
+        Fractional coordinates; an atom is not paired with itself.
+    cells : array [frames, 3, 3]
+        Å.
+    weight, slot : array [frames]
+        What a pair counts, and to which histogram a frame adds.
+    kind : int array [atoms]
+        Species.
+    groups : int
+        Parts summed on their own; the result does not depend on the number of threads.
+
+    Returns
+    -------
+    array [groups, slots, kinds, kinds, bins]
     """
-    n = a.shape[1]
-    out = np.zeros((groups, kinds, kinds, bins), np.int64)
+    n = a.shape[2]
+    out = np.zeros((groups, slots, kinds, kinds, bins))
     for g in prange(groups):
         square = np.empty(n)
-        for i in range(g, n, groups):  # interleaved: with `same`, early atoms have more partners
-            ax, ay, az = a[0, i], a[1, i], a[2, i]
-            begin = i + 1 if same else 0
-            for j in range(begin, n):
-                sx, sy, sz = b[0, j] - ax, b[1, j] - ay, b[2, j] - az
-                sx -= np.floor(sx + 0.5)
-                sy -= np.floor(sy + 0.5)
-                sz -= np.floor(sz + 0.5)
-                x = sx * cell[0, 0] + sy * cell[1, 0] + sz * cell[2, 0]
-                y = sx * cell[0, 1] + sy * cell[1, 1] + sz * cell[2, 1]
-                z = sx * cell[0, 2] + sy * cell[1, 2] + sz * cell[2, 2]
-                square[j] = x * x + y * y + z * z
-            most = (low + bins * width) ** 2
-            for j in range(begin, n):
-                if square[j] < most and j != i:
-                    k = int(np.floor((np.sqrt(square[j]) - low) / width))
-                    if 0 <= k < bins:
-                        out[g, kind_a[i], kind_b[j], k] += 1
+        most = (low + bins * width) ** 2
+        for f in range(len(a)):
+            cell, counts = cells[f], out[g, slot[f]]
+            for i in range(g * n // groups, (g + 1) * n // groups):
+                ax, ay, az = a[f, 0, i], a[f, 1, i], a[f, 2, i]
+                for j in range(n):
+                    sx, sy, sz = b[f, 0, j] - ax, b[f, 1, j] - ay, b[f, 2, j] - az
+                    sx -= np.floor(sx + 0.5)
+                    sy -= np.floor(sy + 0.5)
+                    sz -= np.floor(sz + 0.5)
+                    x = sx * cell[0, 0] + sy * cell[1, 0] + sz * cell[2, 0]
+                    y = sx * cell[0, 1] + sy * cell[1, 1] + sz * cell[2, 1]
+                    z = sx * cell[0, 2] + sy * cell[1, 2] + sz * cell[2, 2]
+                    square[j] = x * x + y * y + z * z
+                square[i] = most
+                for j in range(n):
+                    if square[j] < most:
+                        k = int(np.floor((np.sqrt(square[j]) - low) / width))
+                        if 0 <= k < bins:
+                            counts[kind[i], kind[j], k] += weight[f]
     return out
+
+
+@njit(parallel=True, cache=True)
+def pair_histogram(a, cells, weight, slot, slots, kind, kinds, low, width, bins, groups):
+    """`distance_histogram` of `a` with itself, each pair counted once: [groups, slots, kinds, kinds, bins]."""
+    n = a.shape[2]
+    out = np.zeros((groups, slots, kinds, kinds, bins))
+    for g in prange(groups):
+        square = np.empty(n)
+        most = (low + bins * width) ** 2
+        for f in range(len(a)):
+            cell, counts = cells[f], out[g, slot[f]]
+            for i in range(g, n, groups):  # interleaved: early atoms have more partners
+                ax, ay, az = a[f, 0, i], a[f, 1, i], a[f, 2, i]
+                for j in range(i + 1, n):
+                    sx, sy, sz = a[f, 0, j] - ax, a[f, 1, j] - ay, a[f, 2, j] - az
+                    sx -= np.floor(sx + 0.5)
+                    sy -= np.floor(sy + 0.5)
+                    sz -= np.floor(sz + 0.5)
+                    x = sx * cell[0, 0] + sy * cell[1, 0] + sz * cell[2, 0]
+                    y = sx * cell[0, 1] + sy * cell[1, 1] + sz * cell[2, 1]
+                    z = sx * cell[0, 2] + sy * cell[1, 2] + sz * cell[2, 2]
+                    square[j] = x * x + y * y + z * z
+                for j in range(i + 1, n):
+                    if square[j] < most:
+                        k = int(np.floor((np.sqrt(square[j]) - low) / width))
+                        if 0 <= k < bins:
+                            counts[kind[i], kind[j], k] += weight[f]
+    return out
+
+
+def batches(count, atoms):
+    """Slices of so many frames that their coordinates take some ten MB."""
+    size = max(1, 10_000_000 // (24 * atoms))
+    return [slice(k, min(k + size, count)) for k in range(0, count, size)]
+
+
+def folded(trajectory, frames, shift=None):
+    """Fractional coordinates [frames, 3, atoms] and cells [frames, 3, 3] of some frames."""
+    inside = np.empty((len(frames), 3, trajectory.n_atoms))
+    for k, frame in enumerate(frames):
+        positions = np.asarray(trajectory.positions[frame], np.float64)
+        positions = positions if shift is None else positions - shift[frame]
+        inside[k] = fractional(positions, trajectory.cells[frame]).T
+    return inside, np.ascontiguousarray(trajectory.cells[frames])
 
 
 def bonds(positions, cell, cutoff):

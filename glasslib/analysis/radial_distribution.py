@@ -5,7 +5,7 @@ import numpy as np
 from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import checked, symbols
-from .neighbours import MOST_FRAMES, distance_histogram, fractional, half_width, pair_names, spread
+from .neighbours import MOST_FRAMES, batches, folded, half_width, pair_histogram, pair_names, spread
 from .statistics import jackknife
 from .van_hove_self import bins, shells
 
@@ -52,13 +52,12 @@ def radial_distribution(trajectory_or_replicas, *, r=None, frames=MOST_FRAMES, n
         blocks = min(n_blocks or 5, len(chosen))
         total = np.zeros((blocks, len(names), len(names), count))
         block = np.arange(len(chosen)) * blocks // len(chosen)
-        for at, frame in zip(block, chosen, strict=True):
-            cell = replica.cells[frame]
-            inside = np.ascontiguousarray(fractional(np.asarray(replica.positions[frame], np.float64), cell).T)
-            found = distance_histogram(inside, inside, kind, kind, len(names), np.ascontiguousarray(cell), low, width, count, True, 16).sum(0)
-            both = found + found.transpose(1, 0, 2)  # ordered pairs
+        for part in batches(len(chosen), replica.n_atoms):
+            inside, cells = folded(replica, chosen[part])
+            volume = np.abs(np.linalg.det(cells))
+            found = pair_histogram(inside, cells, volume, block[part], blocks, kind, len(names), low, width, count, 16).sum(0)
             with np.errstate(invalid="ignore", divide="ignore"):
-                total[at] += both / possible[..., None] * abs(np.linalg.det(cell)) / shells(r)
+                total += (found + found.transpose(0, 2, 1, 3)) / possible[..., None] / shells(r)
         sums.append(total)
         counts.append(np.repeat(np.bincount(block)[:, None], count, 1))
     g, sem = jackknife(np.concatenate(sums), np.concatenate(counts))

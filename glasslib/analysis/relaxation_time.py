@@ -33,7 +33,7 @@ def relaxation_time(result, *, level=1 / np.e, variable=None):
     decay = decay.transpose(..., "time")
     time, value = np.log(decay["time"].values), decay.values
     sem = result[f"{name}_sem"].transpose(..., "time").values if f"{name}_sem" in result else np.full(value.shape, np.nan)
-    tau, error, reached, bound = np.full((4, *value.shape[:-1]), np.nan)
+    tau, error, reached, bound = (np.full(value.shape[:-1], np.nan) for _ in range(4))
     for at in np.ndindex(value.shape[:-1]):
         known = np.isfinite(value[at])
         x, y, s = time[known], value[at][known], sem[at][known]

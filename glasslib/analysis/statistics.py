@@ -18,8 +18,8 @@ def block_count(replicas, n_blocks=None):
     return 1 if len(replicas) >= MANY_REPLICAS else N_BLOCKS
 
 
-def block_sums(pairs_of_replicas, values_of_replicas, n_blocks):
-    """Sums over the pairs of each lag and block.
+def block_sums(pairs_of_replicas, values_of_replicas, n_blocks, separate=False):
+    """Sums over the pairs of each lag and block; with `separate`, over pairs that lie within one of equal blocks.
 
     Parameters
     ----------
@@ -34,8 +34,10 @@ def block_sums(pairs_of_replicas, values_of_replicas, n_blocks):
     all_sums, all_counts = [], []
     for pairs, values in zip(pairs_of_replicas, values_of_replicas, strict=True):
         lags = len(pairs.lag)
-        slot = pairs.blocks(n_blocks) * lags + pairs.index
-        flat = values.reshape(-1, values.shape[-1])
+        block = pairs.separate(n_blocks) if separate else pairs.blocks(n_blocks)
+        whole = block >= 0
+        slot = (block * lags + pairs.index)[whole]
+        flat = values.reshape(-1, values.shape[-1])[:, whole]
         sums = np.stack([np.bincount(slot, row, n_blocks * lags) for row in flat])
         sums = sums.reshape(*values.shape[:-1], n_blocks, lags)
         all_sums.append(np.moveaxis(sums, -2, 0))

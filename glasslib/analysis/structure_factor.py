@@ -5,9 +5,9 @@ import numpy as np
 from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import checked, positive, symbols
-from .neighbours import MOST_FRAMES, fractional, pair_names, spread
+from .neighbours import MOST_FRAMES, batches, folded, pair_names, spread
 from .statistics import jackknife
-from .waves import density_waves, wave_vectors
+from .waves import species_waves, wave_vectors
 
 RADIATIONS = (None, "neutron", "x-ray")
 
@@ -63,16 +63,20 @@ def structure_factor(
         blocks = min(n_blocks, len(chosen))
         number = np.array([(replica.species == s).sum() for s in names], float)
         total, seen = np.zeros((blocks, len(upper[0]), len(q))), np.zeros((blocks, len(q)))
-        found = None
-        for at, frame in zip(np.arange(len(chosen)) * blocks // len(chosen), chosen, strict=True):
-            cell = replica.cells[frame]
-            if found is None or not replica.constant_cell:
-                found = wave_vectors(cell, q, width, vectors)
-            triples, shell, _ = found
-            rho = species_waves(replica, frame, names, triples)
+        block = np.arange(len(chosen)) * blocks // len(chosen)
+        parts = batches(len(chosen), replica.n_atoms) if replica.constant_cell else [slice(k, k + 1) for k in range(len(chosen))]
+        triples = None
+        for part in parts:
+            inside, cells = folded(replica, chosen[part])
+            if triples is None or not replica.constant_cell:
+                triples, shell, _ = wave_vectors(cells[0], q, width, vectors)
+            rho = species_waves(inside, replica.species, names, triples)
             for k, (a, b) in enumerate(zip(*upper, strict=True)):
-                total[at, k] += np.bincount(shell, (rho[a] * rho[b].conj()).real / np.sqrt(number[a] * number[b]), len(q))
-            seen[at] += np.bincount(shell, minlength=len(q))
+                power = (rho[a] * rho[b].conj()).real / np.sqrt(number[a] * number[b])
+                for at, row in zip(block[part], power, strict=True):
+                    total[at, k] += np.bincount(shell, row, len(q))
+            for at in block[part]:
+                seen[at] += np.bincount(shell, minlength=len(q))
         sums.append(total)
         counts.append(seen)
     sums, counts = np.concatenate(sums), np.concatenate(counts)
@@ -89,13 +93,6 @@ def structure_factor(
     same = (upper[0] == upper[1])[:, None]
     value, sem = jackknife(sums, counts, lambda mean: 1 + (weight * (mean - same)).sum(0))
     return dataset({"S": (("q",), value, sem, "1", f"{radiation} structure factor")}, {"q": q}, attrs)
-
-
-def species_waves(trajectory, frame, names, triples, shift=0.0):
-    """Density waves of each species in a frame [species, vectors]."""
-    inside = fractional(np.asarray(trajectory.positions[frame], np.float64) - shift, trajectory.cells[frame])
-    chosen = [np.ascontiguousarray(inside[trajectory.species == s]) for s in names]
-    return np.stack([density_waves(part, np.ones(len(part)), triples) for part in chosen])
 
 
 def scattering(names, q, radiation):

@@ -6,7 +6,7 @@ from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import centre_of_mass, checked, constant_cell, symbols
 from .lags import chosen_lags, frame_pairs
-from .neighbours import distance_histogram, fractional, half_width, pair_names
+from .neighbours import batches, distance_histogram, folded, half_width, pair_names
 from .statistics import block_count, jackknife
 from .van_hove_self import bins, shells
 
@@ -60,19 +60,19 @@ def van_hove_distinct(trajectory_or_replicas, *, r=None, time=None, origins=40, 
         kind = np.searchsorted(names, replica.species)
         number = np.bincount(kind, minlength=len(names)).astype(float)
         shift = centre_of_mass(replica) if drift else np.zeros((len(replica), 3))
-        cell = np.ascontiguousarray(replica.cell)
-        held = {}
-        for frame in np.union1d(pairs.first, pairs.second):
-            positions = np.asarray(replica.positions[frame], np.float64) - shift[frame]
-            held[frame] = np.ascontiguousarray(fractional(positions, cell).T)
-        total = np.zeros((blocks, len(names), len(names), count, len(lags)))
-        seen = np.zeros((blocks, len(lags)))
-        for a, b, k, block in zip(pairs.first, pairs.second, pairs.index, pairs.blocks(blocks), strict=True):
-            found = distance_histogram(held[a], held[b], kind, kind, len(names), cell, low, width, count, False, 16).sum(0)
-            # Both orders of a pair of species describe the same function up to the density.
-            found = 0.5 * (found + found.transpose(1, 0, 2))
-            total[block, ..., k] += found / number[:, None, None]
-            seen[block, k] += 1
+        slot = pairs.blocks(blocks) * len(lags) + pairs.index
+        slots = blocks * len(lags)
+        total = np.zeros((slots, len(names), len(names), count))
+        for part in batches(len(slot), replica.n_atoms):
+            a, cells = folded(replica, pairs.first[part], shift)
+            b, _ = folded(replica, pairs.second[part], shift)
+            total += distance_histogram(
+                a, b, cells, np.ones(len(a)), slot[part], slots, kind, len(names), low, width, count, 16
+            ).sum(0)
+        # Both orders of a pair of species describe the same function up to the density.
+        total = 0.5 * (total + total.transpose(0, 2, 1, 3)) / number[:, None, None]
+        total = np.moveaxis(total.reshape(blocks, len(lags), *total.shape[1:]), 1, -1)
+        seen = np.bincount(slot, minlength=slots).reshape(blocks, len(lags))
         sums.append(total)
         counts.append(seen)
     value, sem = jackknife(np.concatenate(sums), np.concatenate(counts))

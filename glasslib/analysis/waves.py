@@ -55,33 +55,44 @@ def wave_vectors(cell, q, width, most=150):
 
 
 @njit(parallel=True, cache=True)
-def density_waves(inside, weight, triples):
-    """Σ_j w_j exp(2πi h·s_j) for each wave vector h [vectors]; `inside` are fractional coordinates [atoms, 3]."""
-    n, atoms = len(triples), len(inside)
+def density_waves(inside, triples):
+    """Σ_j exp(2πi h·s_j) for each frame and wave vector h [frames, vectors]; `inside` are fractional coordinates [frames, 3, atoms]."""
+    frames, _, atoms = inside.shape
+    n = len(triples)
     reach = np.zeros(3, np.int64)
     for c in range(3):
         for k in range(n):
             reach[c] = max(reach[c], abs(triples[k, c]))
-    span = reach.max() + 1
-    cosine, sine = np.empty((3, span, atoms)), np.empty((3, span, atoms))
-    for c in range(3):
-        for j in range(atoms):
-            step_cosine, step_sine = np.cos(2 * np.pi * inside[j, c]), np.sin(2 * np.pi * inside[j, c])
-            cosine[c, 0, j], sine[c, 0, j] = 1.0, 0.0
+    out = np.empty((frames, n), np.complex128)
+    for f in prange(frames):
+        # cos and sin of every multiple, by the addition theorem: sums of products follow, not transcendental functions.
+        cosine, sine = np.empty((3, reach.max() + 1, atoms)), np.empty((3, reach.max() + 1, atoms))
+        for c in range(3):
+            cosine[c, 0], sine[c, 0] = 1.0, 0.0
             for p in range(1, reach[c] + 1):
-                cosine[c, p, j] = cosine[c, p - 1, j] * step_cosine - sine[c, p - 1, j] * step_sine
-                sine[c, p, j] = cosine[c, p - 1, j] * step_sine + sine[c, p - 1, j] * step_cosine
-    out = np.empty(n, np.complex128)
-    for k in prange(n):
-        h0, h1, h2 = triples[k]
-        s0, s1, s2 = (1.0 if h0 >= 0 else -1.0), (1.0 if h1 >= 0 else -1.0), (1.0 if h2 >= 0 else -1.0)
-        cx, sx = cosine[0, abs(h0)], sine[0, abs(h0)]
-        cy, sy = cosine[1, abs(h1)], sine[1, abs(h1)]
-        cz, sz = cosine[2, abs(h2)], sine[2, abs(h2)]
-        real, imaginary = 0.0, 0.0
-        for j in range(atoms):
-            a, b = cx[j] * cy[j] - s0 * sx[j] * s1 * sy[j], cx[j] * s1 * sy[j] + s0 * sx[j] * cy[j]
-            real += weight[j] * (a * cz[j] - b * s2 * sz[j])
-            imaginary += weight[j] * (a * s2 * sz[j] + b * cz[j])
-        out[k] = complex(real, imaginary)
+                for j in range(atoms):
+                    if p == 1:
+                        phase = 2 * np.pi * inside[f, c, j]
+                        cosine[c, 1, j], sine[c, 1, j] = np.cos(phase), np.sin(phase)
+                    else:
+                        x, y = cosine[c, 1, j], sine[c, 1, j]
+                        cosine[c, p, j] = cosine[c, p - 1, j] * x - sine[c, p - 1, j] * y
+                        sine[c, p, j] = cosine[c, p - 1, j] * y + sine[c, p - 1, j] * x
+        for k in range(n):
+            h0, h1, h2 = triples[k]
+            s0, s1, s2 = (1.0 if h0 >= 0 else -1.0), (1.0 if h1 >= 0 else -1.0), (1.0 if h2 >= 0 else -1.0)
+            cx, sx = cosine[0, abs(h0)], sine[0, abs(h0)]
+            cy, sy = cosine[1, abs(h1)], sine[1, abs(h1)]
+            cz, sz = cosine[2, abs(h2)], sine[2, abs(h2)]
+            real, imaginary = 0.0, 0.0
+            for j in range(atoms):
+                a, b = cx[j] * cy[j] - s0 * s1 * sx[j] * sy[j], s1 * cx[j] * sy[j] + s0 * sx[j] * cy[j]
+                real += a * cz[j] - s2 * b * sz[j]
+                imaginary += s2 * a * sz[j] + b * cz[j]
+            out[f, k] = complex(real, imaginary)
     return out
+
+
+def species_waves(inside, species, names, triples):
+    """Density waves of each species [species, frames, vectors]."""
+    return np.stack([density_waves(np.ascontiguousarray(inside[:, :, species == s]), triples) for s in names])
