@@ -62,7 +62,9 @@ def test_a_carried_on_melt_moves_at_its_temperature_and_says_what_drove_it():
 
     after = carry_on(atoms, Watched(epsilon=0.2, sigma=1.45, rc=4.0), "lj", duration=0.2, seed=1)
     assert after.info["parent"] == "lj-SiO2-1000-1.20-s1" and atoms.info["parent"].startswith("pmmcs")
-    assert np.abs(after.positions - atoms.positions).max() > 0.05 and after.calc is None and "momenta" not in after.arrays
+    assert (
+        np.abs(after.positions - atoms.positions).max() > 0.05 and after.calc is None and "momenta" not in after.arrays
+    )
     assert np.mean(kinetic[50:]) / (1.5 * len(atoms) * kB) == pytest.approx(1000, rel=0.25)
     again = carry_on(atoms, calculator, "lj", duration=0.2, seed=1)
     np.testing.assert_array_equal(after.positions, again.positions)

@@ -55,6 +55,13 @@ def missing():
     return None
 
 
+def scalapack():
+    """Whether GPAW can share one frame among MPI processes: its Davidson solver then needs ScaLAPACK."""
+    from gpaw.utilities import compiled_with_sl
+
+    return bool(compiled_with_sl())
+
+
 def calculator(level=FULL, log_file=None, cutoff=None):
     """GPAW calculator at a level; `log_file` takes its protocol."""
     reason = missing()

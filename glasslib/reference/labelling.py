@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,8 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
     for key, value in (("workers", workers), ("ranks", ranks)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise GlasslibError(f"{key} must be a whole number of at least 1, not {value!r}")
+    if ranks > 1 and not gpaw.scalapack():
+        raise GlasslibError("this GPAW was compiled without ScaLAPACK and cannot share a frame among MPI processes: use workers in place of ranks")
     queue, out = Path(queue), folder(out)
     frames = read_plain(queue)
     wanted = names(frames)
@@ -209,7 +212,8 @@ def _label_one(atoms, name, out, level, master):
         results = gpaw.label(atoms, level, out / f"{name}.log")
         derivative = gpaw.finite_basis_derivative(atoms, level) if level is not gpaw.FULL else None
     except Exception as error:  # whatever goes wrong inside the electronic structure must not stop the queue
-        reason = " ".join(str(error).split())[:500] or type(error).__name__
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        reason = " ".join(str(error).split())[:500] or f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}: {where.line}"
         if master:
             write_json(out / f"{name}.failed.json", {"reason": reason, "kind": type(error).__name__, "level": level.name, "seconds": round(time.time() - began, 1)})
         return

@@ -13,9 +13,19 @@ from .frames import AMU_PER_A3
 
 CRYSTALS = {  # space group, cell (Å, °), sites, smallest repeat that is wider than 9 Å
     # Levien, Prewitt & Weidner, Am. Mineral. 65, 920 (1980)
-    "quartz": (154, (4.916, 4.916, 5.4054, 90, 90, 120), {"Si": (0.4697, 0, 2 / 3), "O": (0.4135, 0.2669, 0.7858)}, (2, 2, 2)),
+    "quartz": (
+        154,
+        (4.916, 4.916, 5.4054, 90, 90, 120),
+        {"Si": (0.4697, 0, 2 / 3), "O": (0.4135, 0.2669, 0.7858)},
+        (2, 2, 2),
+    ),
     # Downs & Palmer, Am. Mineral. 79, 9 (1994)
-    "cristobalite": (92, (4.9717, 4.9717, 6.9222, 90, 90, 90), {"Si": (0.3003, 0.3003, 0), "O": (0.2392, 0.1044, 0.1787)}, (2, 2, 1)),
+    "cristobalite": (
+        92,
+        (4.9717, 4.9717, 6.9222, 90, 90, 90),
+        {"Si": (0.3003, 0.3003, 0), "O": (0.2392, 0.1044, 0.1787)},
+        (2, 2, 1),
+    ),
 }
 
 
@@ -111,9 +121,13 @@ def carry_on(atoms, calculator, name, duration=3.0, seed=0, timestep=1.0):
     temperature, out = atoms.info["temperature_K"], atoms.copy()
     out.calc, rng = calculator, np.random.default_rng(seed)
     thermalize_momenta(out, temperature_K=temperature, rng=rng)
-    Langevin(out, timestep * units.fs, temperature_K=temperature, T_tau=100 * units.fs, rng=rng).run(round(1000 * duration / timestep))
+    Langevin(out, timestep * units.fs, temperature_K=temperature, T_tau=100 * units.fs, rng=rng).run(
+        round(1000 * duration / timestep)
+    )
     if not np.isfinite(out.positions).all():
-        raise GlasslibError(f"{name} blew up at {temperature:g} K: take a shorter time step, or label earlier configurations of such runs")
+        raise GlasslibError(
+            f"{name} blew up at {temperature:g} K: take a shorter time step, or label earlier configurations of such runs"
+        )
     out.calc = None
     del out.arrays["momenta"]
     out.wrap()
