@@ -1,0 +1,223 @@
+"""Single-particle dynamics: closed forms of random walks, wells and jumps, and brute force."""
+
+import numba
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from glasslib import GlasslibError, Trajectory, analysis
+
+
+def trajectory(positions, species=None, dt=0.1, time=None, **options):
+    frames, atoms, _ = positions.shape
+    time = np.arange(frames) * dt if time is None else time
+    return Trajectory(positions, species or ["Na"] * atoms, np.eye(3) * 20.0, time, **options)
+
+
+def walk(frames, atoms, d=0.5, dt=0.1, seed=0):
+    steps = np.random.default_rng(seed).normal(0, np.sqrt(2 * d * dt), (frames, atoms, 3))
+    return np.cumsum(steps, 0)
+
+
+def log_times(blocks=12, block=100):
+    offsets = np.array([0, 1, 2, 4, 8, 16, 32, 64])
+    return np.unique((np.arange(blocks)[:, None] * block + offsets).ravel())
+
+
+def brute(x, time, lag):
+    """Displacements of all pairs of frames that are `lag` apart."""
+    return np.array([x[j] - x[i] for i in range(len(x)) for j in range(i + 1, len(x)) if abs(time[j] - time[i] - lag) < 1e-9])
+
+
+@pytest.fixture(scope="module")
+def log_run():
+    ticks = log_times()
+    x = walk(ticks[-1] + 1, 40, dt=0.002, seed=3)[ticks]
+    return trajectory(x, ["Na"] * 15 + ["O"] * 25, time=ticks * 0.002)
+
+
+def test_every_self_observable_equals_a_double_loop_on_log_spaced_frames(log_run):
+    x, options = log_run.positions, {"drift": False, "origins": None}
+    q, a = [1.7, 3.0], [0.3, 0.6]
+    r = np.arange(0.02, 1.5, 0.04)
+    msd = analysis.mean_squared_displacement(log_run, **options)
+    alpha = analysis.non_gaussian(log_run, **options)
+    fs = analysis.self_intermediate_scattering(log_run, q=q, **options)
+    overlap = analysis.overlap(log_run, a=a, **options)
+    gs = analysis.van_hove_self(log_run, r=r, **options)
+    for k in (0, 3, len(msd.time) // 2, len(msd.time) - 1):
+        for name in ("Na", "O"):
+            moved = np.linalg.norm(brute(x[:, log_run.species == name], log_run.time, float(msd.time[k])), axis=-1)
+            here = {"species": name, "time": msd.time[k]}
+            assert_allclose(msd.msd.sel(here), (moved**2).mean(), rtol=1e-11)
+            assert_allclose(alpha.alpha_2.sel(here), 0.6 * (moved**4).mean() / (moved**2).mean() ** 2 - 1, atol=1e-11)
+            assert_allclose(fs.F_s.sel(here), [np.sinc(v * moved / np.pi).mean() for v in q], atol=1e-12)
+            assert_allclose(overlap.Q.sel(here), [(moved < v).mean() for v in a], atol=1e-12)
+            counts = np.histogram(moved, 38, (0, 38 * 0.04))[0] / moved.size
+            volume = 4 / 3 * np.pi * np.diff((np.arange(39) * 0.04) ** 3)
+            assert_allclose(gs.G_s.sel(here), counts[: len(r)] / volume[: len(r)], atol=1e-9)
+            assert_allclose(gs.P.sel(here).sum() * 0.04 + gs.beyond.sel(here), 1, atol=1e-12)
+
+
+def test_lag_times_are_differences_of_frame_times(log_run):
+    possible = np.unique(np.round(np.subtract.outer(log_run.time, log_run.time), 9))
+    time = analysis.mean_squared_displacement(log_run).time.values
+    assert len(time) > 20 and np.isin(np.round(time, 9), possible).all() and (time > 0).all()
+    assert {0.002, 0.004, 0.008, 0.016, 0.032, 0.2, 0.4} <= set(np.round(time, 9).tolist())
+
+
+@pytest.mark.parametrize("jitter", [0, 1e-7])
+def test_linear_frames_have_every_lag_and_irregular_ones_only_theirs(jitter):
+    x = walk(20, 5)
+    time = np.arange(20) * 0.1 + jitter * np.random.default_rng(0).uniform(-1, 1, 20)
+    assert_allclose(analysis.mean_squared_displacement(trajectory(x, time=time)).time, np.arange(1, 20) * 0.1, atol=1e-6)
+    few = analysis.mean_squared_displacement(trajectory(x[:4], time=np.array([0.0, 0.3, 0.35, 2.0])))
+    assert_allclose(few.time, [0.05, 0.3, 0.35, 1.65, 1.7, 2.0], atol=1e-9)
+    steps = np.array([0, 5, 15, 40])
+    counted = analysis.mean_squared_displacement(trajectory(x[:4], time=7.0 + steps * 1e-3, step=steps + 1000))
+    assert_allclose(counted.time, [0.005, 0.01, 0.015, 0.025, 0.035, 0.04], atol=1e-12)
+
+
+def test_long_linear_runs_are_thinned_to_lags_that_occur():
+    time = analysis.mean_squared_displacement(trajectory(walk(700, 2))).time.values
+    assert len(time) < 80
+    assert_allclose(time / 0.1, np.rint(time / 0.1), atol=1e-6)
+
+
+def test_brownian_motion_is_gaussian_with_known_scattering_and_overlap():
+    d, dt = 0.5, 0.1
+    run = trajectory(walk(500, 400, d, dt, seed=1), dt=dt)
+    options = {"drift": False, "time": np.array([0.1, 0.5, 2.0, 5.0])}
+    t = np.array([0.1, 0.5, 2.0, 5.0])
+    checks = [
+        (analysis.mean_squared_displacement(run, **options).msd, 6 * d * t),
+        (analysis.non_gaussian(run, **options).alpha_2, 0 * t),
+        (analysis.self_intermediate_scattering(run, q=1.2, **options).F_s[:, 0], np.exp(-(1.2**2) * d * t)),
+    ]
+    sems = [
+        analysis.mean_squared_displacement(run, **options).msd_sem,
+        analysis.non_gaussian(run, **options).alpha_2_sem,
+        analysis.self_intermediate_scattering(run, q=1.2, **options).F_s_sem[:, 0],
+    ]
+    for (found, exact), sem in zip(checks, sems, strict=True):
+        assert (np.abs(found.values[0] - exact) < 5 * sem.values[0] + 1e-3).all()
+        assert (sem.values > 0).all()
+    from scipy.special import erf
+
+    a, width = 1.0, np.sqrt(4 * d * t)
+    exact = erf(a / width) - 2 / np.sqrt(np.pi) * a / width * np.exp(-((a / width) ** 2))
+    found = analysis.overlap(run, a=a, **options)
+    assert (np.abs(found.Q.values[0, 0] - exact) < 5 * found.Q_sem.values[0, 0]).all()
+
+
+def test_replicas_narrow_the_error_and_are_pooled():
+    replicas = [trajectory(walk(200, 20, seed=s)) for s in range(4)]
+    one = analysis.diffusion_coefficient(replicas[0], drift=False)
+    all_four = analysis.diffusion_coefficient(replicas, drift=False)
+    each = [float(analysis.diffusion_coefficient(r, drift=False).D[0]) for r in replicas]
+    assert_allclose(float(all_four.D[0]), np.mean(each), rtol=1e-9)
+    assert all_four.D_high[0] - all_four.D_low[0] < one.D_high[0] - one.D_low[0]
+
+
+def test_a_rattling_atom_is_not_called_diffusive():
+    well = np.random.default_rng(0).normal(0, 0.3, (200, 30, 3))
+    result = analysis.diffusion_coefficient(trajectory(well), drift=False)
+    assert not bool(result.diffusive[0]) and result.attrs["not_diffusive"] == "Na"
+    assert bool(analysis.diffusion_coefficient(trajectory(walk(200, 30)), drift=False).diffusive[0])
+
+
+def test_centre_of_mass_drift_is_removed_and_can_be_kept():
+    still = np.random.default_rng(1).normal(0, 0.1, (50, 30, 3))
+    drifting = still + np.arange(50)[:, None, None] * np.array([0.2, 0.0, 0.0])
+    run, moving = trajectory(still), trajectory(drifting)
+    assert_allclose(analysis.mean_squared_displacement(moving).msd, analysis.mean_squared_displacement(run).msd, rtol=1e-9)
+    kept = analysis.mean_squared_displacement(moving, drift=False)
+    assert_allclose(kept.msd[0, -1], (0.2 * 49) ** 2, rtol=0.1)
+
+
+def test_results_do_not_depend_on_the_number_of_threads(log_run):
+    results = []
+    for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
+        numba.set_num_threads(threads)
+        results.append([f(log_run) for f in (analysis.mean_squared_displacement, analysis.self_intermediate_scattering, analysis.van_hove_self)])
+    for a, b in zip(*results, strict=True):
+        assert a.equals(b)
+
+
+def test_a_file_read_in_small_parts_gives_what_memory_gives(log_run, tmp_path, monkeypatch):
+    from glasslib.analysis import displacements
+    from glasslib.trajectory import trajectory as module
+
+    log_run.save(tmp_path / "run.h5", dtype="float64")
+    whole = analysis.mean_squared_displacement(log_run)
+    monkeypatch.setattr(displacements, "PART_BYTES", 20_000)
+    monkeypatch.setattr(module, "BLOCK_BYTES", 5_000)
+    parts = analysis.mean_squared_displacement(Trajectory.open(tmp_path / "run.h5"))
+    assert_allclose(parts.msd, whole.msd, rtol=1e-9)
+    assert_allclose(parts.msd_sem, whole.msd_sem, rtol=1e-6)
+
+
+def test_relaxation_time_of_an_exponential_with_its_error():
+    run = trajectory(walk(800, 300, seed=8))
+    decay = analysis.self_intermediate_scattering(run, q=[1.0, 0.05, 20.0], drift=False)
+    found = analysis.relaxation_time(decay)
+    assert abs(float(found.tau[0, 0]) - 2.0) < 4 * float(found.tau_sem[0, 0]) < 0.5
+    assert found.reached.values[0].tolist() == [1, 0, -1]
+    assert np.isnan(found.tau.values[0, 1:]).all()
+
+
+def test_stretched_exponential_finds_what_was_put_in():
+    import xarray as xr
+
+    t = np.geomspace(0.01, 500, 60)
+    y = 0.85 * np.exp(-((t / 12.0) ** 0.6))
+    noise = 0.003
+    data = xr.Dataset({"Q": ("time", y + np.random.default_rng(0).normal(0, noise, 60)), "Q_sem": ("time", np.full(60, noise))}, {"time": t})
+    found = analysis.stretched_exponential(data)
+    for name, exact in (("tau_K", 12.0), ("beta", 0.6), ("amplitude", 0.85)):
+        assert abs(float(found[name]) - exact) < 4 * float(found[f"{name}_sem"]) < 0.3 * exact
+    from scipy.special import gamma
+
+    assert_allclose(float(found.tau_mean), 12 / 0.6 * gamma(1 / 0.6), rtol=0.05)
+
+
+def test_arrhenius_interval_covers_the_activation_energy():
+    import xarray as xr
+
+    rng, covered = np.random.default_rng(0), 0
+    temperatures = np.array([2000, 2400, 3000, 3600, 4000.0])
+    exact = 20 * np.exp(-0.8 / (8.617333262e-5 * temperatures))
+    for _ in range(200):
+        values = exact * (1 + 0.05 * rng.normal(size=5))
+        results = {
+            ("NS2", t): xr.Dataset({"D": ("species", [v]), "D_sem": ("species", [0.05 * v])}, {"species": ["Na"]})
+            for t, v in zip(temperatures, values, strict=True)
+        }
+        fit = analysis.arrhenius(results)
+        covered += bool(fit.E_low[0] <= 0.8 <= fit.E_high[0])
+    assert 183 <= covered <= 200
+
+
+def test_a_single_block_has_no_error_instead_of_zero():
+    last = analysis.mean_squared_displacement(trajectory(walk(30, 4))).msd_sem.values[0]
+    assert np.isnan(last[-1]) and np.isfinite(last[0])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda t: analysis.mean_squared_displacement(t[:1]), "at least two frames"),
+        (lambda t: analysis.mean_squared_displacement([]), "empty"),
+        (lambda t: analysis.mean_squared_displacement("run.h5"), "must be a Trajectory"),
+        (lambda t: analysis.mean_squared_displacement([t, t.select("Na")]), "same atoms"),
+        (lambda t: analysis.self_intermediate_scattering(t, q=-1), "q must be"),
+        (lambda t: analysis.overlap(t, a="wide"), "a must be"),
+        (lambda t: analysis.diffusion_coefficient(t, fit_range=(3, 1)), "fit_range"),
+        (lambda t: analysis.van_hove_self(t, r=[0.1, 0.5, 0.6]), "evenly spaced"),
+        (lambda t: analysis.relaxation_time(analysis.mean_squared_displacement(t)), "no correlation function"),
+        (lambda t: analysis.mean_squared_displacement(t, time=-1), "positive lag times"),
+    ],
+)
+def test_bad_input_is_named(log_run, call, message):
+    with pytest.raises(GlasslibError, match=message):
+        call(log_run)
