@@ -203,3 +203,46 @@ def test_gaussian_walks_give_the_ratio_of_their_steps_squared():
     assert float(data.D_ratio[0]) == pytest.approx(4, rel=0.15) and float(data.tau_ratio[0]) == pytest.approx(0.25, rel=0.05)
     np.testing.assert_allclose(data.D_tau, 1, rtol=0.12)
     assert int(data.diffusive[0]) == 1 and np.isfinite(data.D_ratio_sem).all()
+
+
+def test_s_4_of_independent_atoms_is_flat_and_has_no_length():
+    rng = np.random.default_rng(11)
+    start = rng.uniform(0, 30, (400, 3))
+    run = Trajectory(start + np.cumsum(steps(11, 600, 400), 0), ["O"] * 400, CELL, np.arange(600.0))
+    data = analysis.dynamic_length(run, a=1.0, time=3.0, drift=False)
+    q = analysis.overlap(run, a=1.0, time=3.0, drift=False).Q.item()
+    np.testing.assert_allclose(data.S_4.values.ravel(), q * (1 - q), rtol=0.25)
+    assert float(data.S_4.mean()) == pytest.approx(q * (1 - q), rel=0.03)
+
+
+def test_s_4_equals_a_direct_sum_over_atoms():
+    rng = np.random.default_rng(12)
+    run = Trajectory(rng.uniform(0, 12, (1, 50, 3)) + np.cumsum(steps(12, 2, 50, 0.5), 0), ["Na"] * 50, np.eye(3) * 12, [0.0, 1.0])
+    data = analysis.dynamic_length(run, a=0.8, time=1.0, drift=False)
+    stay = np.linalg.norm(run.positions[1] - run.positions[0], axis=1) < 0.8
+    w = stay - stay.mean()
+    k = 2 * np.pi / 12
+    by_hand = np.mean([np.abs((w * np.exp(1j * k * run.positions[0][:, c])).sum()) ** 2 / 50 for c in range(3)])
+    assert float(data.S_4[0, 0, 0]) == pytest.approx(by_hand, rel=1e-9) and float(data.q[0]) == pytest.approx(k)
+
+
+def test_s_4_of_mobile_droplets_has_their_length():
+    """Mobility set by a smooth random field of correlation length ℓ: ξ₄ grows with ℓ."""
+    found = []
+    for scale in (0.8, 2.5):
+        rng = np.random.default_rng(13)
+        runs = []
+        for _ in range(10):
+            start = rng.uniform(0, 30, (2000, 3))
+            h = np.array(np.meshgrid(*[np.arange(-7, 8)] * 3)).reshape(3, -1) * 2 * np.pi / 30
+            power = np.exp(-((h**2).sum(0)) * scale**2 / 4)
+            keep = power > 1e-3
+            h, power = h[:, keep], power[keep]
+            pick = rng.choice(power.size, 150, p=power / power.sum())
+            field = np.cos(start @ h[:, pick] + rng.uniform(0, 2 * np.pi, 150)).sum(1)
+            end = start + np.where(field > 0, 3.0, 0.0)[:, None] * np.array([1.0, 0, 0])
+            runs.append(Trajectory(np.array([start, end]), ["Na"] * 2000, CELL, [0.0, 1.0]))
+        data = analysis.dynamic_length(runs, time=1.0, drift=False)
+        found.append((float(data.xi_4[0, 0]), float(data.xi_4_sem[0, 0]), float(data.S_4[0, 0, :2].mean())))
+    assert found[1][0] - found[0][0] > 2 * np.hypot(found[0][1], found[1][1])
+    assert found[1][2] > 2 * found[0][2] > 0

@@ -30,6 +30,7 @@ hops                      rate, length, waiting  species                    inte
 decoupling                D_ratio, tau_ratio    pair (D_tau: species)      q, a, fit_range
 mobility                  distance, relative    time, atom                 time, start
 propensity                propensity, explained time, atom (species, time) time
+dynamic_length            S_4, xi_4             species, time (q)          a, time, q_max
 everything                dict of all of them
 ========================= ===================== ========================== =====================================
 """
@@ -42,6 +43,7 @@ from .collection import everything, load, save, summary
 from .coordination import coordination
 from .decoupling import decoupling
 from .diffusion_coefficient import diffusion_coefficient
+from .dynamic_length import dynamic_length
 from .four_point_susceptibility import four_point_susceptibility
 from .hops import hops
 from .mean_squared_displacement import mean_squared_displacement
@@ -67,6 +69,7 @@ __all__ = [
     "coordination",
     "decoupling",
     "diffusion_coefficient",
+    "dynamic_length",
     "everything",
     "four_point_susceptibility",
     "hops",

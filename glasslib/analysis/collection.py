@@ -9,13 +9,20 @@ import xarray as xr
 from ..errors import GlasslibError
 from ..files import atomic
 from ..progress import Progress
+from .bimodality import bimodality
 from .bond_angles import bond_angles
 from .bond_correlation import bond_correlation
 from .coordination import coordination
+from .decoupling import decoupling
 from .diffusion_coefficient import diffusion_coefficient
 from .displacements import checked
+from .dynamic_length import dynamic_length
+from .four_point_susceptibility import four_point_susceptibility
+from .hops import hops
 from .mean_squared_displacement import mean_squared_displacement
+from .mobility import mobility
 from .non_gaussian import non_gaussian
+from .non_gaussian_peak import non_gaussian_peak
 from .overlap import overlap
 from .q_speciation import q_speciation
 from .radial_distribution import radial_distribution
@@ -36,6 +43,13 @@ DYNAMICS = (
     non_gaussian,
     van_hove_self,
     van_hove_distinct,
+    non_gaussian_peak,
+    four_point_susceptibility,
+    bimodality,
+    hops,
+    decoupling,
+    dynamic_length,
+    mobility,
 )
 DERIVED = {
     "relaxation_time_F_s": (relaxation_time, "self_intermediate_scattering"),

@@ -11,7 +11,8 @@ from .displacements import checked, correlate, moments, symbols
 from .non_gaussian import ratio
 from .statistics import block_sums
 
-BLOCKS = 4  # of each replica where there are fewer than five: lag times up to a quarter of the run
+BLOCKS = 4  # of each replica where there are fewer than five
+LONGEST = 0.2  # of the run: a block holds longer lag times too rarely
 SMOOTHING = 0.3  # standard deviation in ln t of the average over neighbouring lag times
 
 
@@ -96,13 +97,13 @@ def block_moments(trajectory_or_replicas, smallest_time, origins, drift):
     replicas = checked(trajectory_or_replicas)
     blocks = 1 if len(replicas) >= 5 else BLOCKS
     pairs, values = correlate(replicas, moments, 0.0, 2, None, origins, drift)
-    sums, counts = block_sums(pairs, values, blocks)
+    sums, counts = block_sums(pairs, values, blocks, separate=True)
     lag = pairs[0].lag
-    longest = min(p.length for p in pairs) / BLOCKS
+    longest = LONGEST * min(p.length for p in pairs)
     keep = (counts > 0).all(0) & (lag >= smallest_time) & (lag <= longest * (1 + 1e-9))
     if keep.sum() < 3:
         raise GlasslibError(
-            f"only {keep.sum()} lag time(s) from {smallest_time:g} ps to a quarter of the run ({longest:g} ps): "
+            f"only {keep.sum()} lag time(s) from {smallest_time:g} ps to a fifth of the run ({longest:g} ps): "
             "lower smallest_time, run longer or write more frames"
         )
     return replicas, lag[keep], sums[..., keep] / counts[:, None, None, keep]
