@@ -256,6 +256,22 @@ def test_collecting_twice_adds_nothing_and_keeps_what_was_there(tmp_path):
     assert [a.info["parent"] for a in collect(labels, out, table)] == ["p0", "p1", "p2", "p3"]
 
 
+def test_bad_label_is_left_out_with_a_word_and_a_damaged_set_is_never_written_over(tmp_path):
+    labels, out = tmp_path / "labels", tmp_path / "out.extxyz"
+    labels.mkdir()
+    for s in range(3):
+        write_plain(labels / f"p{s}.extxyz", [raw_frame(s)])
+    data = (labels / "p1.extxyz").read_bytes()
+    (labels / "p1.extxyz").write_bytes(data[: len(data) // 2])
+    with pytest.warns(UserWarning, match="p1.extxyz"):
+        assert [a.info["parent"] for a in collect(labels, out)] == ["p0", "p2"]
+    broken = out.read_bytes()[:-100]
+    out.write_bytes(broken)
+    with pytest.raises(GlasslibError, match="out.extxyz"):
+        collect(labels, out)
+    assert out.read_bytes() == broken
+
+
 def test_statistics_count_every_atom_once():
     frames = [frame(0), frame(1), frame(2, "SiO2")]
     table = statistics(frames)

@@ -1,5 +1,6 @@
 """Finished labels into the data set."""
 
+import warnings
 from pathlib import Path
 
 from ..errors import GlasslibError
@@ -10,7 +11,7 @@ from .stress import TABLE, correct
 def collect(labels="data/labels-work/early", out="data/frames/melts.extxyz", table=TABLE):
     """Correct every finished label and write them, with what `out` already holds, to one file.
 
-    A frame is known by its parent and its number in it (`frame` in `info`, 0 without): collecting twice adds nothing, and a frame
+    A label that is damaged or fails the checks of `read_frames` is left out with a warning that says why. A frame is known by its parent and its number in it (`frame` in `info`, 0 without): collecting twice adds nothing, and a frame
     collected before stays though its label file is gone.
 
     Parameters
@@ -31,10 +32,15 @@ def collect(labels="data/labels-work/early", out="data/frames/melts.extxyz", tab
     files = sorted(labels.glob("*.extxyz")) if labels.is_dir() else [labels]
     frames = {}
     for file in [out] * out.exists() + files:
-        for number, atoms in enumerate(read_plain(file)):
-            atoms = correct(atoms, table)
-            check(atoms, f"{file}, frame {number}")
-            frames.setdefault((atoms.info["parent"], int(atoms.info.get("frame", 0)), atoms.positions.tobytes()[:24]), atoms)
+        try:
+            for number, atoms in enumerate(read_plain(file)):
+                atoms = correct(atoms, table)
+                check(atoms, f"{file}, frame {number}")
+                frames.setdefault((atoms.info["parent"], int(atoms.info.get("frame", 0)), atoms.positions.tobytes()[:24]), atoms)
+        except GlasslibError as error:
+            if file == out:  # never write over what cannot be read
+                raise
+            warnings.warn(f"left out: {error}", stacklevel=2)
     if not frames:
         raise GlasslibError(f"{labels} holds no finished label")
     ordered = [frames[key] for key in sorted(frames)]
