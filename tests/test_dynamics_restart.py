@@ -45,7 +45,7 @@ def schedule(kind="langevin", length=0.08):
 
 def go(out, kind="langevin", calculator=None, **options):
     settings = {"seed": 3, "checkpoint_every": 4, "log_every": 3, "quiet": True} | options
-    return dynamics.run(crystal(), calculator or EMT(), schedule(kind), out, **settings)
+    return dynamics.run(crystal(), calculator or Remembering(), schedule(kind), out, **settings)
 
 
 def content(path):
@@ -64,8 +64,24 @@ class Interrupted(Exception):
     pass
 
 
-class Flaky(EMT):
-    """EMT that stops at its n-th evaluation, like a process that dies."""
+class Remembering(EMT):
+    """EMT whose forces depend on where its neighbour list was last built, as rounding does with a real list, only far more."""
+
+    built = None
+
+    def reset(self):
+        super().reset()
+        self.built = None
+
+    def calculate(self, *args):
+        super().calculate(*args)
+        if self.built is None or np.abs(self.atoms.positions - self.built).max() > 0.05:
+            self.built = self.atoms.positions.copy()
+        self.results["forces"] = self.results["forces"] + 1e-7 * (self.atoms.positions - self.built)
+
+
+class Flaky(Remembering):
+    """A potential that stops at its n-th evaluation, like a process that dies."""
 
     def __init__(self, last):
         super().__init__()
@@ -101,6 +117,17 @@ def test_an_interrupted_run_of_every_integrator_continues_bit_for_bit(tmp_path, 
         assert not (tmp_path / "b.h5").exists()
     assert_same_run(go(tmp_path / "b.h5", kind), whole)
     assert not store.work_folder(tmp_path / "b.h5").exists()
+
+
+@pytest.mark.parametrize("kind", STAGES)
+def test_checkpoints_do_not_disturb_the_dynamics(tmp_path, kind):
+    """State that a checkpoint forgets is lost in the unbroken run, too: it must go on as if there were no checkpoint."""
+    often = content(go(tmp_path / "often.h5", kind, EMT(), checkpoint_every=3))
+    never = content(go(tmp_path / "never.h5", kind, EMT(), checkpoint_every=10**6))
+    assert np.allclose(often["positions"], never["positions"], atol=2e-6)
+    assert np.allclose(often["cell"], never["cell"], atol=1e-8) and np.array_equal(often["time"], never["time"])
+    for name in never.keys() - {"positions", "cell", "time", "step"}:
+        assert np.allclose(often[name], never[name], rtol=1e-7, atol=1e-8, equal_nan=True), name
 
 
 def test_kill_9_at_random_moments_leaves_no_trace_in_the_trajectory(tmp_path):
@@ -183,7 +210,7 @@ def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path, monkeypatch):
 def test_a_folder_removed_under_the_run_is_made_again_with_all_frames(tmp_path):
     whole = go(tmp_path / "whole.h5")
 
-    class Removing(EMT):
+    class Removing(Remembering):
         calls = 0
 
         def calculate(self, *args):
@@ -251,7 +278,7 @@ def test_an_unfinished_run_with_other_settings_is_kept_aside(tmp_path, capsys):
 
 
 def test_another_potential_does_not_continue_the_run(tmp_path):
-    class Stiffer(EMT):
+    class Stiffer(Remembering):
         def calculate(self, *args):
             super().calculate(*args)
             self.results["forces"] = 1.1 * self.results["forces"]
