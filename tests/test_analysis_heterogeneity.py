@@ -46,7 +46,12 @@ def two_speeds(seed, fast, atoms=400, frames=200, exchange=30):
 
 def test_peak_of_alpha_2_finds_the_order_of_the_species():
     runs = [
-        Trajectory(np.concatenate([two_speeds(s, 4.0), two_speeds(50 + s, 1.5)], 1), ["Na"] * 400 + ["Si"] * 400, CELL, np.arange(200.0))
+        Trajectory(
+            np.concatenate([two_speeds(s, 4.0), two_speeds(50 + s, 1.5)], 1),
+            ["Na"] * 400 + ["Si"] * 400,
+            CELL,
+            np.arange(200.0),
+        )
         for s in range(5)
     ]
     closed = 0.5 * (1 + 4.0**4) / (0.5 * (1 + 4.0**2)) ** 2 - 1
@@ -85,9 +90,13 @@ def jumpers(seed, fraction, length=3.0, width=0.3, frames=2, atoms=6000):
 def test_jumps_of_three_angstrom_show_as_a_significant_second_maximum():
     data = analysis.bimodality([jumpers(s, 0.2) for s in range(5)], drift=False).isel(species=0, time=0)
     assert int(data.bimodal) == 1 and float(data.second) == pytest.approx(3.0, abs=0.15)
-    assert abs(float(data.hop_fraction) - 0.2) < 4 * float(data.hop_fraction_sem) and float(data.hop_fraction_sem) < 0.01
+    assert (
+        abs(float(data.hop_fraction) - 0.2) < 4 * float(data.hop_fraction_sem) and float(data.hop_fraction_sem) < 0.01
+    )
     assert float(data.hop_length) == pytest.approx(3.0, abs=0.02)
-    assert float(data.stay_width) == pytest.approx(0.3, rel=0.02) and float(data.hop_width) == pytest.approx(0.3, rel=0.05)
+    assert float(data.stay_width) == pytest.approx(0.3, rel=0.02) and float(data.hop_width) == pytest.approx(
+        0.3, rel=0.05
+    )
 
 
 def test_a_gaussian_walk_is_not_bimodal():
@@ -102,7 +111,9 @@ def test_density_of_a_jump_is_that_of_sampled_jumps():
     rng = np.random.default_rng(5)
     r = np.linalg.norm(rng.normal(0, 0.5, (400000, 3)) + [2.0, 0, 0], axis=1)
     counts, edges = np.histogram(r, np.arange(0, 5.01, 0.1), density=True)
-    np.testing.assert_allclose(jumped((edges[1:] + edges[:-1]) / 2, 2.0, 0.5), counts, atol=0.02)  # counting error 0.0045
+    np.testing.assert_allclose(
+        jumped((edges[1:] + edges[:-1]) / 2, 2.0, 0.5), counts, atol=0.02
+    )  # counting error 0.0045
 
 
 def cages(seed, rate, back, atoms=200, frames=1500, length=3.0, width=0.15, apart=12):
@@ -156,7 +167,9 @@ def test_mobility_is_the_distance_moved_at_frames_that_exist():
     run = Trajectory(np.cumsum(steps(9, 40, 30), 0) + 12.0, ["O"] * 20 + ["Na"] * 10, CELL, np.arange(40) * 0.5)
     data = analysis.mobility(run, time=[2.0, 7.4], start=3, drift=False)
     assert data.time.values.tolist() == [2.0, 7.5]
-    np.testing.assert_allclose(data.distance[1], np.linalg.norm(run.positions[18] - run.positions[3], axis=1), rtol=1e-12)
+    np.testing.assert_allclose(
+        data.distance[1], np.linalg.norm(run.positions[18] - run.positions[3], axis=1), rtol=1e-12
+    )
     assert data.symbol.values.tolist() == run.species.tolist()
     for name in ("O", "Na"):
         np.testing.assert_allclose(data.relative[:, data.symbol == name].mean("atom"), 1, rtol=1e-12)
@@ -175,7 +188,10 @@ def test_propensity_recovers_the_planted_share_of_the_configuration():
     data = analysis.propensity(runs, drift=False)
     assert float(data.explained[0, 0]) == pytest.approx(0.25, abs=0.03)
     np.testing.assert_allclose(data.propensity[0].mean(), own.mean(), atol=0.02)
-    alike = [Trajectory(np.concatenate([np.zeros((1, 500, 3)), steps(20 + k, 1, 500)]), ["O"] * 500, CELL, [0.0, 1.0]) for k in range(5)]
+    alike = [
+        Trajectory(np.concatenate([np.zeros((1, 500, 3)), steps(20 + k, 1, 500)]), ["O"] * 500, CELL, [0.0, 1.0])
+        for k in range(5)
+    ]
     assert abs(float(analysis.propensity(alike, drift=False).explained[0, 0])) < 0.06
 
 
@@ -195,12 +211,17 @@ def test_gaussian_walks_give_the_ratio_of_their_steps_squared():
         sigma = np.r_[np.full(150, 0.2), np.full(150, 0.1)]
         runs.append(
             Trajectory(
-                np.cumsum(rng.normal(size=(400, 300, 3)) * sigma[:, None], 0), ["Na"] * 150 + ["O"] * 150, CELL, np.arange(400.0)
+                np.cumsum(rng.normal(size=(400, 300, 3)) * sigma[:, None], 0),
+                ["Na"] * 150 + ["O"] * 150,
+                CELL,
+                np.arange(400.0),
             )
         )
     data = analysis.decoupling(runs, q=1.0, drift=False)
     assert data.pair.values.tolist() == ["Na/O"]
-    assert float(data.D_ratio[0]) == pytest.approx(4, rel=0.15) and float(data.tau_ratio[0]) == pytest.approx(0.25, rel=0.05)
+    assert float(data.D_ratio[0]) == pytest.approx(4, rel=0.15) and float(data.tau_ratio[0]) == pytest.approx(
+        0.25, rel=0.05
+    )
     np.testing.assert_allclose(data.D_tau, 1, rtol=0.12)
     assert int(data.diffusive[0]) == 1 and np.isfinite(data.D_ratio_sem).all()
 
@@ -217,7 +238,9 @@ def test_s_4_of_independent_atoms_is_flat_and_has_no_length():
 
 def test_s_4_equals_a_direct_sum_over_atoms():
     rng = np.random.default_rng(12)
-    run = Trajectory(rng.uniform(0, 12, (1, 50, 3)) + np.cumsum(steps(12, 2, 50, 0.5), 0), ["Na"] * 50, np.eye(3) * 12, [0.0, 1.0])
+    run = Trajectory(
+        rng.uniform(0, 12, (1, 50, 3)) + np.cumsum(steps(12, 2, 50, 0.5), 0), ["Na"] * 50, np.eye(3) * 12, [0.0, 1.0]
+    )
     data = analysis.dynamic_length(run, a=0.8, time=1.0, drift=False)
     stay = np.linalg.norm(run.positions[1] - run.positions[0], axis=1) < 0.8
     w = stay - stay.mean()

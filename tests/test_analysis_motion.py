@@ -51,7 +51,9 @@ def test_msd_and_alpha_2_equal_a_double_loop_over_frames(make):
         two, four = brute_moment(run, lag, 2), brute_moment(run, lag, 4)
         for s in two:
             assert float(msd.msd.sel(time=lag, species=s)) == pytest.approx(two[s], rel=1e-10)
-            assert float(alpha.alpha_2.sel(time=lag, species=s)) == pytest.approx(3 * four[s] / (5 * two[s] ** 2) - 1, abs=1e-9)
+            assert float(alpha.alpha_2.sel(time=lag, species=s)) == pytest.approx(
+                3 * four[s] / (5 * two[s] ** 2) - 1, abs=1e-9
+            )
 
 
 def test_msd_equals_tidynamics():
@@ -73,7 +75,9 @@ def test_msd_equals_mdanalysis():
     universe.load_new(run.positions.astype(np.float32), order="fac")
     other = EinsteinMSD(universe, select="index 0:2", fft=False).run().results.timeseries
     data = analysis.mean_squared_displacement(run, drift=False)
-    np.testing.assert_allclose(data.msd.sel(species="O"), other[np.round(data.time.values / 0.5).astype(int)], rtol=1e-5)
+    np.testing.assert_allclose(
+        data.msd.sel(species="O"), other[np.round(data.time.values / 0.5).astype(int)], rtol=1e-5
+    )
 
 
 def test_lag_times_are_those_of_log_output_and_cover_it():
@@ -126,7 +130,9 @@ def test_gaussian_walk_scatters_as_exp_of_minus_q_squared_msd_over_six():
 def test_two_populations_have_the_closed_alpha_2():
     rng = np.random.default_rng(6)
     sigma = np.where(np.arange(4000) % 2, 0.1, 0.4)
-    run = Trajectory(np.cumsum(rng.normal(size=(20, 4000, 3)) * sigma[:, None], 0), ["Na"] * 4000, CELL, np.arange(20.0))
+    run = Trajectory(
+        np.cumsum(rng.normal(size=(20, 4000, 3)) * sigma[:, None], 0), ["Na"] * 4000, CELL, np.arange(20.0)
+    )
     two, four = np.mean(sigma**2), np.mean(sigma**4)
     data = analysis.non_gaussian(run, drift=False)
     np.testing.assert_allclose(data.alpha_2[0, :4], four / two**2 - 1, rtol=0.08)
@@ -265,7 +271,10 @@ def test_confidence_interval_of_D_covers_the_truth_in_about_95_of_100_walks():
         data = analysis.diffusion_coefficient(walk(1000 + seed, 300, 10), drift=False)
         covered += bool((data.D_low[0] < truth) and (truth < data.D_high[0]))
     assert 88 <= covered <= 100
-    runs = [analysis.diffusion_coefficient([walk(5000 + 6 * s + k, 100, 10) for k in range(5)], drift=False) for s in range(40)]
+    runs = [
+        analysis.diffusion_coefficient([walk(5000 + 6 * s + k, 100, 10) for k in range(5)], drift=False)
+        for s in range(40)
+    ]
     # Binomial(40, 0.95): 33 or more with probability 0.998
     assert 33 <= sum(bool((d.D_low[0] < truth) and (truth < d.D_high[0])) for d in runs)
 
@@ -277,10 +286,15 @@ def test_arrhenius_recovers_the_energy_of_exact_data_and_skips_what_does_not_dif
     points = {}
     for t in (1500.0, 2000.0, 2500.0, 3000.0):
         d = 40 * np.exp(-0.7 / (k * t))
-        points[t] = xr.Dataset({"D": ("species", [d]), "D_sem": ("species", [0.01 * d]), "diffusive": ("species", [1])}, {"species": ["Na"]})
+        points[t] = xr.Dataset(
+            {"D": ("species", [d]), "D_sem": ("species", [0.01 * d]), "diffusive": ("species", [1])},
+            {"species": ["Na"]},
+        )
     fit = analysis.arrhenius(points)
     assert float(fit.E[0]) == pytest.approx(0.7, abs=1e-9) and float(fit.D_0[0]) == pytest.approx(40, rel=1e-8)
-    points[1000.0] = xr.Dataset({"D": ("species", [1.0]), "D_sem": ("species", [0.1]), "diffusive": ("species", [0])}, {"species": ["Na"]})
+    points[1000.0] = xr.Dataset(
+        {"D": ("species", [1.0]), "D_sem": ("species", [0.1]), "diffusive": ("species", [0])}, {"species": ["Na"]}
+    )
     assert int(analysis.arrhenius(points).points[0]) == 4
 
 
@@ -289,7 +303,10 @@ def test_relaxation_time_of_an_exponential_is_its_time():
 
     time = np.geomspace(0.1, 100, 200)
     curve = xr.Dataset(
-        {"Q": (("time", "species"), np.exp(-time / 7)[:, None]), "Q_sem": (("time", "species"), np.full((200, 1), 0.01))},
+        {
+            "Q": (("time", "species"), np.exp(-time / 7)[:, None]),
+            "Q_sem": (("time", "species"), np.full((200, 1), 0.01)),
+        },
         {"time": time, "species": ["O"]},
     )
     tau = analysis.relaxation_time(curve)

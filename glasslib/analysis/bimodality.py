@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.optimize import curve_fit
-from scipy.stats import norm
+from scipy.stats import t as student
 
 from .dataset import dataset, described
 from .displacements import checked, constant_cell, histogram, parts, symbols
@@ -13,7 +13,7 @@ R = np.arange(0.05, 8.0, 0.1)  # Å
 TIMES_PER_DECADE = 4
 BLOCKS = 4  # of each replica where there are fewer than five
 SMOOTHING = 0.15  # Å, standard deviation of the average over bins before maxima are looked for
-SIGNIFICANT = 3.0  # standard errors by which the second maximum must rise above the minimum before it
+SIGNIFICANT = 0.002  # one-sided p-value below which the second maximum is not one of the noise; several are looked at
 
 
 def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=True):
@@ -36,8 +36,8 @@ def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=
     -------
     xarray.Dataset
         All along species and time: `first`, `minimum`, `second` (Å), where P has its first maximum, the minimum after it and the next
-        maximum, NaN where there is none; `rise` with error, P(second) − P(minimum) in 1/Å; `significance`, rise over its standard error; `bimodal`: 1 where that
-        exceeds 3. `hop_length` b (Å), `hop_fraction` f, `stay_width` s (Å) and `hop_width` (Å) of the fit with errors, NaN where it
+        maximum, NaN where there is none; `rise` with error, P(second) − P(minimum) in 1/Å; `significance`, rise over its standard
+        error, and `p`, its one-sided p-value by Student's t; `bimodal`: 1 where p is below 0.002. `hop_length` b (Å), `hop_fraction` f, `stay_width` s (Å) and `hop_width` (Å) of the fit with errors, NaN where it
         fails; `improvement`: by which factor the jumps lower the sum of squares of a single Gaussian; a fit with an improvement near
         1, or with `hop_length` not well above `stay_width`, shows no jumps.
 
@@ -71,25 +71,36 @@ def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=
             errors[at] = spread(np.array([fit(r, m[at], best)[0] for m in without]))
     with np.errstate(invalid="ignore", divide="ignore"):
         significance = out[..., 3] / rise_error
+        p = student.sf(significance, max(n - 1, 1))
     dims = ("species", "time")
     labels = {"hop_length": ("Å", "length of jumps"), "hop_fraction": ("1", "fraction of atoms that have jumped")}
-    labels |= {"stay_width": ("Å", "spread along each axis of atoms that stayed"), "hop_width": ("Å", "spread of those that jumped")}
+    labels |= {
+        "stay_width": ("Å", "spread along each axis of atoms that stayed"),
+        "hop_width": ("Å", "spread of those that jumped"),
+    }
     variables = {
         "first": (dims, out[..., 0], None, "Å", "first maximum"),
         "minimum": (dims, out[..., 1], None, "Å", "minimum between the maxima"),
         "second": (dims, out[..., 2], None, "Å", "second maximum"),
         "rise": (dims, out[..., 3], rise_error, "1/Å", "height of the second maximum above the minimum"),
         "significance": (dims, significance, None, "1", "rise over its standard error"),
-        "bimodal": (dims, (significance > SIGNIFICANT).astype(int), None, "1", "whether the second maximum is significant"),
+        "p": (dims, p, None, "1", "one-sided p-value of the rise"),
+        "bimodal": (
+            dims,
+            (p < SIGNIFICANT).astype(int),
+            None,
+            "1",
+            "whether the second maximum is significant",
+        ),
     }
     variables |= {n: (dims, out[..., 4 + k], errors[..., k], *label) for k, (n, label) in enumerate(labels.items())}
     variables["improvement"] = (dims, out[..., 8], None, "1", "sum of squares without jumps over that with jumps")
+    options = {"r": [float(r[0]), float(r[-1]), len(r)], "time": time, "origins": origins, "drift": drift}
     return dataset(
         variables,
         {"species": names, "time": time},
-        described("bimodality", replicas, {"r": [float(r[0]), float(r[-1]), len(r)], "time": time, "origins": origins, "drift": drift}, blocks=n,
-                  false_positive_per_maximum=float(norm.sf(SIGNIFICANT))),
-    )  # fmt: skip
+        described("bimodality", replicas, options, blocks=n),
+    )
 
 
 def block_densities(replicas, r, time, origins, drift):

@@ -47,12 +47,21 @@ def decoupling(trajectory_or_replicas, *, q=1.7, a=1.0, fit_range=None, drift=Tr
     overlaps = relaxation_time(overlap(replicas, a=a, drift=drift)).isel(a=0)
     first, second = (np.array(x, int) for x in zip(*couples, strict=True)) if couples else (np.zeros(0, int),) * 2
     variables = {}
-    sources = {"D_ratio": (d, "D", "diffusion coefficients"), "tau_ratio": (scattering, "tau", "relaxation times of F_s")}
+    sources = {
+        "D_ratio": (d, "D", "diffusion coefficients"),
+        "tau_ratio": (scattering, "tau", "relaxation times of F_s"),
+    }
     sources["tau_Q_ratio"] = (overlaps, "tau", "relaxation times of the overlap")
     for name, (source, of, label) in sources.items():
         value, relative = source[of].values, source[f"{of}_sem"].values / source[of].values
         ratio = value[first] / value[second]
-        variables[name] = (("pair",), ratio, np.abs(ratio) * np.hypot(relative[first], relative[second]), "1", f"ratio of {label}")
+        variables[name] = (
+            ("pair",),
+            ratio,
+            np.abs(ratio) * np.hypot(relative[first], relative[second]),
+            "1",
+            f"ratio of {label}",
+        )
     product = q**2 * d.D.values * scattering.tau.values
     relative = np.hypot(d.D_sem.values / d.D.values, scattering.tau_sem.values / scattering.tau.values)
     variables["D_tau"] = (("species",), product, np.abs(product) * relative, "1", "q² D τ")

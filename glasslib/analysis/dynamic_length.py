@@ -80,10 +80,18 @@ def dynamic_length(trajectory_or_replicas, *, a=1.0, time=None, q_max=HIGHEST, v
             "S_4": ((*dims, "q"), mean, error, "1", "four-point structure factor"),
             "xi_4": (dims, best[..., 1], spread[..., 1], "Å", "dynamic correlation length"),
             "S_4_0": (dims, best[..., 0], spread[..., 0], "1", "four-point structure factor at q = 0"),
-            "resolved": (dims, resolved.astype(int), None, "1", "whether the length is told from zero and from the box"),
+            "resolved": (
+                dims,
+                resolved.astype(int),
+                None,
+                "1",
+                "whether the length is told from zero and from the box",
+            ),
         },
         {"species": names, "time": frame_pairs(replicas[0], lags, 1).lag, "q": size},
-        described("dynamic_length", replicas, {"a": a, "time": time, "q_max": q_max, "origins": origins, "drift": drift}),
+        described(
+            "dynamic_length", replicas, {"a": a, "time": time, "q_max": q_max, "origins": origins, "drift": drift}
+        ),
     )
 
 
@@ -96,7 +104,9 @@ def averaged(parts, function):
     if len(parts) < 2:
         return value, np.full(value.shape, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
-        without = np.array([function((filled.sum(0) - p) / (n - k[None, :, None])) for p, k in zip(filled, known, strict=True)])
+        without = np.array(
+            [function((filled.sum(0) - p) / (n - k[None, :, None])) for p, k in zip(filled, known, strict=True)]
+        )
         used = known[:, None, :, None]
         centre = np.where(used, without, 0).sum(0) / n
         error = np.sqrt((n - 1) / n * np.where(used, (without - centre) ** 2, 0).sum(0))
@@ -109,7 +119,9 @@ def four_point(run, pairs, names, a, waves, shell, shells, blocks, drift):
     block = np.minimum((pairs.middle * blocks).astype(int), blocks - 1)
     stays = []
     for i, j in zip(pairs.first, pairs.second, strict=True):
-        moved = np.asarray(run.positions[j], np.float64) - np.asarray(run.positions[i], np.float64) - shift[j] + shift[i]
+        moved = (
+            np.asarray(run.positions[j], np.float64) - np.asarray(run.positions[i], np.float64) - shift[j] + shift[i]
+        )
         stays.append(((moved**2).sum(1) < a * a).astype(np.float32))
     stays = np.array(stays)
     times = len(pairs.lag)
@@ -123,7 +135,9 @@ def four_point(run, pairs, names, a, waves, shell, shells, blocks, drift):
             phase = np.asarray(run.positions[i], np.float64)[mine] @ waves.T
             amplitude = (weight[p] - mean[pairs.index[p]]) @ np.exp(1j * phase)
             with np.errstate(invalid="ignore"):
-                total[block[p], k, pairs.index[p]] += np.bincount(shell, np.abs(amplitude) ** 2 / len(mine), shells) / number
+                total[block[p], k, pairs.index[p]] += (
+                    np.bincount(shell, np.abs(amplitude) ** 2 / len(mine), shells) / number
+                )
     np.add.at(seen, (block, pairs.index), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return total / seen[:, None, :, None]
@@ -134,7 +148,9 @@ def ornstein_zernike(q, values):
     if not np.isfinite(values).all() or values.max() <= 0:
         return np.full(2, np.nan)
     try:
-        best, _ = curve_fit(lambda x, s, xi: s / (1 + (xi * x) ** 2), q, values, (values[0], 1.0), bounds=((0, 0), (np.inf, 1e3)))
+        best, _ = curve_fit(
+            lambda x, s, xi: s / (1 + (xi * x) ** 2), q, values, (values[0], 1.0), bounds=((0, 0), (np.inf, 1e3))
+        )
     except (RuntimeError, ValueError):
         return np.full(2, np.nan)
     return best

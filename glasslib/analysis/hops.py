@@ -150,7 +150,9 @@ def even_frames(run, interval, window):
     tick, unit = ticks(run)
     have = np.zeros(int(tick[-1]) + 1, bool) if tick[-1] < 2**28 else None
     if have is None:
-        raise GlasslibError("the frames' times have no common step fine enough: give the trajectory its integration steps")
+        raise GlasslibError(
+            "the frames' times have no common step fine enough: give the trajectory its integration steps"
+        )
     have[tick] = True
     enough = 10 * window
     if interval is not None:
@@ -158,7 +160,9 @@ def even_frames(run, interval, window):
         if gap < 1 or abs(gap * unit - interval) > 1e-3 * interval:
             raise GlasslibError(f"interval {interval} ps is no multiple of the trajectory's {unit:g} ps")
         if not have[::gap].all():
-            raise GlasslibError(f"the trajectory has no frames every {interval} ps throughout: choose a multiple of its output interval")
+            raise GlasslibError(
+                f"the trajectory has no frames every {interval} ps throughout: choose a multiple of its output interval"
+            )
     else:
         # Any even spacing must contain the first gap after frame 0 that occurs throughout.
         fitting = [int(t) for t in tick[1:] if t * (2 * window) <= tick[-1] and have[:: int(t)].all()]

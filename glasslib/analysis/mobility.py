@@ -37,7 +37,9 @@ def mobility(trajectory_or_replicas, *, time=None, start=0, drift=True):
     frames = np.unique(np.abs(later[None] - wanted[:, None]).argmin(1))
     shift = centre_of_mass(run) if drift else np.zeros((len(run), 3))
     here = np.asarray(run.positions[start], np.float64)
-    moved = np.array([np.asarray(run.positions[f], np.float64) - here - shift[f] + shift[start] for f in frames + start + 1])
+    moved = np.array(
+        [np.asarray(run.positions[f], np.float64) - here - shift[f] + shift[start] for f in frames + start + 1]
+    )
     distance = np.linalg.norm(moved, axis=2)
     relative = np.empty_like(distance)
     for name in np.unique(run.species):

@@ -39,7 +39,9 @@ def non_gaussian_peak(trajectory_or_replicas, *, smallest_time=0.01, origins=100
     """
     replicas, lag, parts = block_moments(trajectory_or_replicas, smallest_time, origins, drift)
     height, place, inside = peak(lag, parts.mean(0))
-    heights, places = (np.array(x) for x in zip(*((h, p) for h, p, _ in map(lambda m: peak(lag, m), without_one(parts))), strict=True))
+    heights, places = (
+        np.array(x) for x in zip(*((h, p) for h, p, _ in map(lambda m: peak(lag, m), without_one(parts))), strict=True)
+    )
     n = len(parts)
     spread = [np.sqrt((n - 1) / n * ((x - x.mean(0)) ** 2).sum(0)) for x in (heights, np.log(places))]
     dims = ("species",)
@@ -50,7 +52,12 @@ def non_gaussian_peak(trajectory_or_replicas, *, smallest_time=0.01, origins=100
             "inside": (dims, inside.astype(int), None, "1", "whether the peak lies inside the lag times"),
         },
         {"species": symbols(replicas)},
-        described("non_gaussian_peak", replicas, {"smallest_time": smallest_time, "origins": origins, "drift": drift}, blocks=n),
+        described(
+            "non_gaussian_peak",
+            replicas,
+            {"smallest_time": smallest_time, "origins": origins, "drift": drift},
+            blocks=n,
+        ),
     )
 
 
@@ -88,7 +95,9 @@ def species_order(trajectory_or_replicas, *, smallest_time=0.01, origins=1000, d
             "p": (("pair",), p, None, "1", "two-sided p-value"),
         },
         {"pair": [f"{names[a]}-{names[b]}" for a, b in couples]},
-        described("species_order", replicas, {"smallest_time": smallest_time, "origins": origins, "drift": drift}, blocks=n),
+        described(
+            "species_order", replicas, {"smallest_time": smallest_time, "origins": origins, "drift": drift}, blocks=n
+        ),
     )
 
 

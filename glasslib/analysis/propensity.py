@@ -45,7 +45,9 @@ def propensity(replicas, *, time=None, drift=True):
     first = np.asarray(runs[0].positions[0], np.float64)
     for k, run in enumerate(runs):
         if np.abs(np.asarray(run.positions[0], np.float64) - first).max() > SAME:
-            raise GlasslibError(f"run {k} starts from another configuration than run 0: propensity needs one configuration, new velocities")
+            raise GlasslibError(
+                f"run {k} starts from another configuration than run 0: propensity needs one configuration, new velocities"
+            )
     times, frames = shared(runs, time)
     distance = np.array([moved(run, own, drift) for run, own in zip(runs, frames, strict=True)])
     n = len(runs)
@@ -53,12 +55,26 @@ def propensity(replicas, *, time=None, drift=True):
     explained = np.array([share(distance[:, :, runs[0].species == s]) for s in names])
     error = np.full(explained.shape, np.nan)
     if n > 2:
-        without = np.array([[share(np.delete(distance, k, 0)[:, :, runs[0].species == s]) for s in names] for k in range(n)])
+        without = np.array(
+            [[share(np.delete(distance, k, 0)[:, :, runs[0].species == s]) for s in names] for k in range(n)]
+        )
         error = np.sqrt((n - 1) / n * ((without - without.mean(0)) ** 2).sum(0))
     made = dataset(
         {
-            "propensity": (("time", "atom"), distance.mean(0), distance.std(0, ddof=1) / np.sqrt(n), "Å", "mean distance moved"),
-            "explained": (("species", "time"), explained, error, "1", "share of the variance that the configuration explains"),
+            "propensity": (
+                ("time", "atom"),
+                distance.mean(0),
+                distance.std(0, ddof=1) / np.sqrt(n),
+                "Å",
+                "mean distance moved",
+            ),
+            "explained": (
+                ("species", "time"),
+                explained,
+                error,
+                "1",
+                "share of the variance that the configuration explains",
+            ),
             "position": (("atom", "axis"), runs[0].atoms(0).positions, None, "Å", "position in the cell"),
         },
         {"time": times, "atom": np.arange(runs[0].n_atoms), "axis": ["x", "y", "z"], "species": names},
