@@ -27,6 +27,7 @@ non_gaussian_peak         height, position      species                    small
 species_order             difference, p         pair                       smallest_time
 bimodality                bimodal, hop_length    species, time              time, r
 hops                      rate, length, waiting  species                    interval, distance
+site_reuse                other, same, random   species, time              radius, interval
 decoupling                D_ratio, tau_ratio    pair (D_tau: species)      q, a, fit_range
 mobility                  distance, relative    time, atom                 time, start
 propensity                propensity, explained time, atom (species, time) time
@@ -39,6 +40,8 @@ from .arrhenius import arrhenius
 from .bimodality import bimodality
 from .bond_angles import bond_angles
 from .bond_correlation import bond_correlation
+from .clusters import clusters
+from .coherent_intermediate_scattering import coherent_intermediate_scattering
 from .collection import everything, load, save, summary
 from .coordination import coordination
 from .decoupling import decoupling
@@ -55,7 +58,9 @@ from .propensity import propensity
 from .q_speciation import q_speciation
 from .radial_distribution import radial_distribution
 from .relaxation_time import relaxation_time
+from .rings import rings
 from .self_intermediate_scattering import self_intermediate_scattering
+from .site_reuse import site_reuse
 from .stretched_exponential import stretched_exponential
 from .structure_factor import structure_factor
 from .van_hove_distinct import van_hove_distinct
@@ -66,6 +71,8 @@ __all__ = [
     "bimodality",
     "bond_angles",
     "bond_correlation",
+    "clusters",
+    "coherent_intermediate_scattering",
     "coordination",
     "decoupling",
     "diffusion_coefficient",
@@ -83,8 +90,10 @@ __all__ = [
     "q_speciation",
     "radial_distribution",
     "relaxation_time",
+    "rings",
     "save",
     "self_intermediate_scattering",
+    "site_reuse",
     "species_order",
     "stretched_exponential",
     "structure_factor",

@@ -27,13 +27,14 @@ from .overlap import overlap
 from .q_speciation import q_speciation
 from .radial_distribution import radial_distribution
 from .relaxation_time import relaxation_time
+from .rings import rings
 from .self_intermediate_scattering import self_intermediate_scattering
 from .stretched_exponential import stretched_exponential
 from .structure_factor import structure_factor
 from .van_hove_distinct import van_hove_distinct
 from .van_hove_self import van_hove_self
 
-STRUCTURE = (radial_distribution, structure_factor, bond_angles, coordination, q_speciation)
+STRUCTURE = (radial_distribution, structure_factor, bond_angles, coordination, q_speciation, rings)
 DYNAMICS = (
     mean_squared_displacement,
     diffusion_coefficient,

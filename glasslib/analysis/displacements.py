@@ -41,8 +41,10 @@ def checked(trajectory_or_replicas):
 
 
 def constant_cell(replicas):
-    """Refuse cells that change: a displacement across an NPT trajectory mixes motion with the breathing of the box."""
+    """Refuse what has no displacements: a single frame, or cells that change, whose breathing would mix with the motion."""
     for replica in replicas:
+        if len(replica) < 2:
+            raise GlasslibError("dynamics needs at least two frames: this trajectory has one")
         if not replica.constant_cell:
             raise GlasslibError(
                 "the cell changes with time, so displacements are not defined: produce at constant volume (NVT or NVE) for dynamics"
