@@ -269,3 +269,23 @@ def test_s_4_of_mobile_droplets_has_their_length():
         found.append((float(data.xi_4[0, 0]), float(data.xi_4_sem[0, 0]), float(data.S_4[0, 0, :2].mean())))
     assert found[1][0] - found[0][0] > 2 * np.hypot(found[0][1], found[1][1])
     assert found[1][2] > 2 * found[0][2] > 0
+
+
+def test_sites_in_a_ring_are_taken_by_the_next_atom():
+    """Atoms that all advance by one site of a row around the box at once: every site left is taken by the atom behind."""
+    rng = np.random.default_rng(14)
+    frames, atoms = 400, 10
+    place = np.arange(atoms) * 3.0 + np.repeat(np.arange(4) * 3.0, 100)[:, None]
+    positions = rng.normal(0, 0.1, (frames, atoms, 3))
+    positions[..., 0] += place
+    data = analysis.site_reuse(Trajectory(positions, ["Na"] * atoms, CELL, np.arange(frames) * 0.1), drift=False).isel(
+        species=0
+    )
+    assert int(data.number) >= 20 and data.other.values[0] == 1.0 and data.same.values[0] == 0.0
+    alone = positions.copy()
+    alone[..., 1] += np.arange(atoms) * 2.9  # rows of their own: nobody follows
+    alone[..., 0] = alone[..., 0] - place + np.repeat(np.arange(4) * 3.0, 100)[:, None]
+    data = analysis.site_reuse(Trajectory(alone, ["Na"] * atoms, CELL, np.arange(frames) * 0.1), drift=False).isel(
+        species=0
+    )
+    assert int(data.number) >= 20 and data.other.values[0] == 0.0

@@ -96,7 +96,7 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
     Notes
     -----
     In the manner of R. Candelier, O. Dauchot, G. Biroli, Phys. Rev. Lett. 102, 088001 (2009), with windows of fixed length: jumps
-    closer in time than a window count as one.
+    closer in time than a window count as one. A liquid without cages gives numbers too: whether there are jumps is for bimodality to say.
     """
     replicas = checked(trajectory_or_replicas)
     constant_cell(replicas)
