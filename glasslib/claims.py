@@ -1,148 +1,289 @@
-"""The article's claims, judged by rules from the results of a sweep; nothing here is a matter of looking at a figure."""
+"""The paper's claims as questions to results: what was found, with its uncertainty, and what that makes of the claim.
+
+Verdicts follow from numbers by the rules below, none from looking at a figure: SUPPORTED, NOT_SUPPORTED (the runs could have shown it and
+did not) and NOT_RESOLVED (they could not have). Results come by state, {(composition, temperature in K): Dataset}, of one set of runs.
+"""
+
+import html
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
+from scipy.stats import norm
 
-CLAIMS = {
-    "Sodium hops": "no second maximum of sodium's van Hove function at any lag time",
-    "Sodium is decoupled from the network": "sodium relaxes no faster than silicon",
-    "Every species is dynamically heterogeneous": "a species with α₂ = 0 at all times",
-    "Oxygen's α₂ is the largest": "another species with a higher peak of α₂",
-}
-VERDICTS = ("supported", "not resolved", "not seen", "refuted")
+SUPPORTED, NOT_SUPPORTED, NOT_RESOLVED = "supported", "not supported", "not resolved at this length"
+LEVEL = 0.01  # probability of a false positive, all lag times and states that were looked at taken together
+SIGMAS = 2.0  # standard errors that a difference must exceed
+MATRIX_Q = 1.7  # 1/Å, wave number of the network, where relaxation times are compared
 
 
-def judge(found, p=0.05, errors=3.0):
-    """Verdict on every claim at every state point.
+@dataclass(frozen=True)
+class Finding:
+    """What a set of runs says about a claim: a sentence with numbers, and a verdict."""
+
+    found: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim, what would refute it, the results it rests on, and the rule that judges them."""
+
+    text: str
+    refuted_by: str
+    needs: tuple
+    rule: object
+
+
+def number(value, error=np.nan, digits=2):
+    """A value with its standard error as text, the error to two digits: "3.14 ± 0.15"."""
+    if not np.isfinite(value):
+        return "unknown"
+    if not np.isfinite(error) or error <= 0:
+        return f"{value:.{digits}g} (error unknown)"
+    places = max(0, 1 - int(np.floor(np.log10(error))))
+    return f"{value:.{places}f} ± {error:.{places}f}"
+
+
+def state_name(state):
+    """A state as text: "NS2 at 3000 K"."""
+    return f"{state[0]} at {state[1]:g} K"
+
+
+def hopping(bimodality, diffusion, species="Na"):
+    """Does the van Hove function have a second maximum: do atoms hop?
+
+    The chance that noise makes the highest of all second maxima, at any lag time and state, must be below LEVEL.
+    """
+    states = {s: d.sel(species=species) for s, d in bimodality.items() if species in d.species.values}
+    looks = sum(int(np.isfinite(d.rise_sem).sum()) for d in states.values())
+    best = {s: d.isel(time=int(d.significance.fillna(0.0).argmax("time"))) for s, d in states.items()}
+    score = {s: float(d.significance.fillna(0.0)) for s, d in best.items()}
+    seen = [s for s in best if score[s] > 0 and looks * norm.sf(score[s]) < LEVEL]
+    top = max(score, key=score.get, default=None)
+    if seen:
+        one = best[top]
+        return Finding(
+            f"A second maximum at {float(one.second):.1f} Å after {float(one.time):.2g} ps in {state_name(top)}, {score[top]:.1f} standard "
+            f"errors above the dip before it; a significant one in {len(seen)} of {len(states)} states.",
+            SUPPORTED,
+        )
+    closest = (
+        f" The highest candidate, in {state_name(top)}, reaches {score[top]:.1f} standard errors."
+        if top and score[top] > 0
+        else ""
+    )
+    moved = [
+        s for s, d in diffusion.items() if species in d.species.values and int(d.diffusive.sel(species=species)) == 1
+    ]
+    if moved and states:
+        text = f"No second maximum beyond chance in {len(states)} states, though {species} diffuses in {len(moved)} of them."
+        return Finding(text + closest, NOT_SUPPORTED)
+    return Finding(f"{species} does not move far enough in these runs to show hops.{closest}", NOT_RESOLVED)
+
+
+def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
+    """Does sodium relax sooner than silicon, and the more so the colder? `times`: results of relaxation_time."""
+    ratios, bounds = {}, {}
+    for state, data in times.items():
+        if not {slow, fast} <= set(data.species.values.tolist()):
+            continue
+        one = data.sel(q=q, method="nearest") if "q" in data.dims else data
+        a, b = one.sel(species=slow), one.sel(species=fast)
+        if int(a.reached) == 1 and int(b.reached) == 1:
+            ratio = float(a.tau / b.tau)
+            ratios[state] = ratio, ratio * float(np.hypot(a.tau_sem / a.tau, b.tau_sem / b.tau))
+        elif int(a.reached) == 0 and int(b.reached) == 1:
+            bounds[state] = float(a.bound / b.tau)
+    if not ratios and not bounds:
+        return Finding(f"{fast} does not relax within these runs.", NOT_RESOLVED)
+    text = []
+    if ratios:
+        cold = min(ratios, key=lambda s: (s[1], s[0]))
+        text.append(f"τ({slow})/τ({fast}) = {number(*ratios[cold])} in {state_name(cold)}.")
+    if bounds:
+        cold = min(bounds, key=lambda s: (s[1], s[0]))
+        text.append(
+            f"In {state_name(cold)} {slow} does not relax within the run: the ratio exceeds {bounds[cold]:.2g}."
+        )
+    above = [v - 1 > SIGMAS * e for v, e in ratios.values()] + [b > 1 for b in bounds.values()]
+    level = [v - 1 <= SIGMAS * e for v, e in ratios.values()]
+    slopes = {c: trend({t: v for (name, t), v in ratios.items() if name == c}) for c in sorted({c for c, _ in ratios})}
+    known = {c: s for c, s in slopes.items() if np.isfinite(s[1])}
+    rising = [c for c, (s, e) in known.items() if s > SIGMAS * e]
+    falling = [c for c, (s, e) in known.items() if s < -SIGMAS * e]
+    text.append(f"It exceeds 1 in {sum(above)} of {len(above)} states.")
+    if known:
+        text.append(f"It grows on cooling in {', '.join(rising) or 'none'} of {', '.join(known)}.")
+    if all(above) and rising and not falling:
+        return Finding(" ".join(text), SUPPORTED)
+    nowhere = bool(level) and all(level) and not bounds
+    return Finding(" ".join(text), NOT_SUPPORTED if nowhere or (falling and not rising) else NOT_RESOLVED)
+
+
+def trend(values):
+    """Slope of ln value against 1000 K/T and its error, of {temperature: (value, error)}; NaN where it cannot be told."""
+    usable = {t: (v, e) for t, (v, e) in values.items() if v > 0 and np.isfinite(e) and e > 0}
+    if len(usable) < 2:
+        return np.nan, np.nan
+    x = np.array([1000 / t for t in usable])
+    y, s = (np.array(z) for z in zip(*((np.log(v), e / v) for v, e in usable.values()), strict=True))
+    w = 1 / s**2
+    centre = (w * x).sum() / w.sum()
+    spread = (w * (x - centre) ** 2).sum()
+    slope = (w * (x - centre) * y).sum() / spread
+    error = spread**-0.5
+    if len(x) > 2:  # points that scatter more than their errors allow make the slope less certain
+        misfit = (w * (y - (w * y).sum() / w.sum() - slope * (x - centre)) ** 2).sum() / (len(x) - 2)
+        error *= max(1.0, misfit**0.5)
+    return float(slope), float(error)
+
+
+def heights(peaks):
+    """(state, species) → height of the peak of α₂ and its error, where an error is known."""
+    found = {
+        (s, str(n)): (float(d.height.sel(species=n)), float(d.height_sem.sel(species=n)))
+        for s, d in peaks.items()
+        for n in d.species.values
+    }
+    return {k: (v, e) for k, (v, e) in found.items() if np.isfinite(v) and np.isfinite(e) and e > 0}
+
+
+def heterogeneous(peaks):
+    """Is the peak of the non-Gaussian parameter of every species above zero?"""
+    known = heights(peaks)
+    if not known:
+        return Finding("No peak has an error bar in these runs.", NOT_RESOLVED)
+    above = [k for k, (v, e) in known.items() if v > SIGMAS * e]
+    (state, name), low = min(known.items(), key=lambda item: item[1][0])
+    text = f"The peak of α₂ exceeds zero in {len(above)} of {len(known)} cases; the lowest is {number(*low)}, {name} in {state_name(state)}."
+    if len(above) == len(known):
+        return Finding(text, SUPPORTED)
+    return Finding(text, NOT_RESOLVED if len(above) > len(known) / 2 else NOT_SUPPORTED)
+
+
+def leader(peaks, order, leading="O"):
+    """Is one species' non-Gaussian parameter the largest? It must beat every other with p < 0.05, all states taken together."""
+    first, other = [], []
+    for state, data in order.items():
+        wins, loses = [], []
+        for pair in map(str, data.pair.values):
+            if leading in pair.split("-"):
+                one = data.sel(pair=pair)
+                sign = 1 if pair.split("-")[0] == leading else -1
+                small = bool(np.isfinite(one.p)) and float(one.p) * len(order) < 0.05
+                wins.append(small and sign * float(one.difference) > 0)
+                loses.append(small and sign * float(one.difference) < 0)
+        first += [state] if wins and all(wins) else []
+        other += [state] if any(loses) else []
+    tops = [str(d.species.values[int(d.height.fillna(-1).argmax("species"))]) for d in peaks.values()]
+    text = f"{leading} has the highest peak in {tops.count(leading)} of {len(tops)} states, significantly in {len(first)}; another species significantly in {len(other)}."
+    cut = [s for s, d in peaks.items() if not bool(d.inside.all())]
+    if cut:
+        text += f" In {len(cut)} states a peak lies at the end of the lag times, its height being a lower bound."
+    if first and not other:
+        return Finding(text, SUPPORTED)
+    return Finding(text, NOT_SUPPORTED if other and not first else NOT_RESOLVED)
+
+
+def cooling(peaks):
+    """Does heterogeneity, the peak of the non-Gaussian parameter, grow on cooling?"""
+    known = heights(peaks)
+    lines = {}
+    for ((composition, temperature), name), value in known.items():
+        lines.setdefault((composition, name), {})[temperature] = value
+    slopes = [s for s in (trend(line) for line in lines.values()) if np.isfinite(s[1])]
+    if not slopes:
+        return Finding("Two temperatures at least are needed.", NOT_RESOLVED)
+    rising, falling = sum(s > SIGMAS * e for s, e in slopes), sum(s < -SIGMAS * e for s, e in slopes)
+    text = f"The peak grows on cooling in {rising} and shrinks in {falling} of {len(slopes)} cases (composition and species)."
+    return Finding(
+        text,
+        SUPPORTED if rising > len(slopes) / 2 and not falling else NOT_SUPPORTED if falling > rising else NOT_RESOLVED,
+    )
+
+
+def faster(diffusion, fast="Na", slow="Si", composition="NS2", expected=100.0):
+    """How much faster does sodium diffuse than silicon in the coldest melt of a composition, against the factor of colder melts?"""
+    mine = {
+        s: d for s, d in diffusion.items() if s[0] == composition and {fast, slow} <= set(d.species.values.tolist())
+    }
+    if not mine:
+        return Finding(f"No run of {composition}.", NOT_RESOLVED)
+    state = min(mine, key=lambda s: s[1])
+    a, b = (mine[state].sel(species=s) for s in (fast, slow))
+    ratio = float(a.D / b.D)
+    if not int(a.diffusive):
+        return Finding(f"{fast} does not diffuse yet in {state_name(state)}.", NOT_RESOLVED)
+    if not int(b.diffusive):
+        return Finding(
+            f"{slow} does not diffuse yet in {state_name(state)}; its apparent D would put the ratio at {ratio:.2g}.",
+            NOT_RESOLVED,
+        )
+    error = ratio * float(np.hypot(a.D_sem / a.D, b.D_sem / b.D))
+    close = abs(np.log10(ratio / expected)) < 0.5
+    return Finding(
+        f"D({fast})/D({slow}) = {number(ratio, error)} in {state_name(state)}, the coldest.",
+        SUPPORTED if close else NOT_RESOLVED,
+    )
+
+
+CLAIMS = (
+    Claim("Sodium hops: its van Hove function has two maxima", "No second maximum at any lag time, though sodium diffuses", ("bimodality", "diffusion_coefficient"), hopping),
+    Claim("Sodium is decoupled from the network", "Relaxation times of silicon and sodium that are equal, or approach each other on cooling", ("relaxation_time",), decoupling),
+    Claim("Every species is dynamically heterogeneous", "A species whose α₂ is zero within its error", ("non_gaussian_peak",), heterogeneous),
+    Claim("Oxygen's α₂ is the largest", "Another species with a significantly higher peak", ("non_gaussian_peak", "species_order"), leader),
+    Claim("Heterogeneity grows on cooling", "Peaks of α₂ that shrink on cooling", ("non_gaussian_peak",), cooling),
+    Claim("Sodium outruns the network a hundredfold in cold NS2 (Horbach & Kob 2002)", "A ratio far from 100 in a melt as cold as theirs", ("diffusion_coefficient",), faster),
+)  # fmt: skip
+
+
+def judge(results):
+    """Findings for all claims.
 
     Parameters
     ----------
-    found : dict
-        "bimodality", "relaxation_time", "non_gaussian_peak" and "species_order" → {(composition, temperature): Dataset}, as the
-        notebooks save them.
-    p : float
-        p-value below which the order of two species counts as established.
-    errors : float
-        Standard errors by which a value must differ from zero.
+    results : dict
+        Name of an observable → {(composition, temperature): Dataset}, as the notebooks save them; those that are missing leave their
+        claims unresolved.
 
     Returns
     -------
-    pandas.DataFrame
-        Columns claim, composition, temperature (K), value, error, verdict, because.
+    dict
+        Claim → Finding.
     """
-    rules = {
-        "Sodium hops": ("bimodality", lambda data: hops(data, errors)),
-        "Sodium is decoupled from the network": ("relaxation_time", decoupled),
-        "Every species is dynamically heterogeneous": ("non_gaussian_peak", lambda data: heterogeneous(data, errors)),
-        "Oxygen's α₂ is the largest": ("species_order", lambda data: largest(data, "O", p)),
-    }
+    found = {}
+    for claim in CLAIMS:
+        missing = [name for name in claim.needs if not results.get(name)]
+        if missing:
+            found[claim] = Finding(f"Not computed: {', '.join(missing)}.", NOT_RESOLVED)
+        else:
+            found[claim] = claim.rule(*(results[name] for name in claim.needs))
+    return found
+
+
+def as_html(findings, refuted=True):
+    """Table of claims: for each, what would refute it and, for each set of runs, what was found and the verdict.
+
+    Parameters
+    ----------
+    findings : dict
+        Label of a set of runs → findings as `judge` returns them.
+    refuted : bool
+        Whether to tell what would refute each claim.
+    """
+    marks = {SUPPORTED: "●", NOT_SUPPORTED: "○", NOT_RESOLVED: "…"}
     rows = []
-    for claim, (name, rule) in rules.items():
-        for (composition, temperature), data in found.get(name, {}).items():
-            value, error, verdict, because = rule(data)
-            rows.append((claim, composition, temperature, value, error, verdict, because))
-    return pd.DataFrame(rows, columns=["claim", "composition", "temperature", "value", "error", "verdict", "because"])
-
-
-def hops(data, errors):
-    """Bimodality of sodium: the most significant second maximum over all lag times."""
-    if "Na" not in data.species.values:
-        return np.nan, np.nan, "not resolved", "no sodium"
-    sodium = data.sel(species="Na")
-    significance = sodium.significance.values
-    if not np.isfinite(significance).any():
-        known = np.isfinite(sodium.second.values).any()
-        return (
-            np.nan,
-            np.nan,
-            "not resolved" if known else "not seen",
-            "second maximum without error bar" if known else "no second maximum",
-        )
-    best = int(np.nanargmax(significance))
-    value = float(significance[best])
-    where = f"second maximum at {float(sodium.second[best]):.1f} Å after {float(sodium.time[best]):.2g} ps"
-    return value, 1.0, "supported" if value > errors else "not resolved", where
-
-
-def decoupled(data, fast="Na", slow="Si"):
-    """Ratio of relaxation times of silicon and sodium."""
-    if not {fast, slow} <= set(data.species.values.tolist()):
-        return np.nan, np.nan, "not resolved", "a species is missing"
-    a, b = data.sel(species=slow), data.sel(species=fast)
-    if not int(b.reached) == 1:
-        return np.nan, np.nan, "not resolved", f"{fast} does not relax within the lag times"
-    if int(a.reached) == 0:
-        bound = float(a.bound / b.tau)
-        return (
-            bound,
-            np.nan,
-            "supported" if bound > 1 else "not resolved",
-            f"lower bound: {slow} does not relax within the lag times",
-        )
-    if int(a.reached) != 1:
-        return np.nan, np.nan, "not resolved", f"{slow} relaxes before the first lag time"
-    ratio = float(a.tau / b.tau)
-    error = ratio * float(np.hypot(a.tau_sem / a.tau, b.tau_sem / b.tau))
-    because = f"τ({slow}) = {float(a.tau):.2g} ps, τ({fast}) = {float(b.tau):.2g} ps"
-    if not np.isfinite(error):
-        return ratio, error, "not resolved", because + ", without error bar"
-    verdict = "supported" if ratio - 1 > 2 * error else "refuted" if ratio + 2 * error < 1 else "not resolved"
-    return ratio, error, verdict, because
-
-
-def heterogeneous(data, errors):
-    """Peak of α₂ of every species in units of its error; the smallest one decides."""
-    significance = data.height / data.height_sem
-    heights = ", ".join(
-        f"{s} {float(h):.2f} ± {float(e):.2f}"
-        for s, h, e in zip(data.species.values, data.height, data.height_sem, strict=True)
-    )
-    if not np.isfinite(significance).all():
-        return np.nan, np.nan, "not resolved", heights
-    value = float(significance.min())
-    return value, 1.0, "supported" if value > errors else "not resolved", heights
-
-
-def largest(data, species, p):
-    """Difference between one species' peak of α₂ and the larger of the others', with the p-values of both."""
-    differences = {}
-    for pair in map(str, data.pair.values):
-        first, second = pair.split("-")
-        if species in (first, second):
-            sign = 1 if first == species else -1
-            one = data.sel(pair=pair)
-            differences[second if first == species else first] = (
-                sign * float(one.difference),
-                float(one.difference_sem),
-                float(one.p),
+    for claim in CLAIMS:
+        what = f"<strong>{html.escape(claim.text)}</strong>"
+        if refuted:
+            what += f"<br><em>Refuted by:</em> {html.escape(claim.refuted_by[0].lower() + claim.refuted_by[1:])}."
+        for k, (label, found) in enumerate(findings.items()):
+            head = f'<td rowspan="{len(findings)}">{what}</td>' if k == 0 else ""
+            runs = f"<td>{html.escape(label)}</td>" if len(findings) > 1 else ""
+            one = found[claim]
+            verdict = (
+                f'<td class="verdict {one.verdict.split()[-1]}">{marks[one.verdict]} {html.escape(one.verdict)}</td>'
             )
-    if not differences or not np.isfinite([x for d in differences.values() for x in d]).all():
-        return np.nan, np.nan, "not resolved", "a peak is undefined"
-    because = ", ".join(
-        f"{species} − {other} = {d:+.2f} ± {e:.2f} (p = {q:.2g})" for other, (d, e, q) in differences.items()
-    )
-    value, error, _ = min(differences.values())
-    if all(d > 0 and q < p for d, _, q in differences.values()):
-        return value, error, "supported", because
-    if any(d < 0 and q < p for d, _, q in differences.values()):
-        return value, error, "refuted", because
-    return value, error, "not resolved", because
-
-
-def summary(claims):
-    """How many state points lead to which verdict: a row for each claim, with what would refute it."""
-    counts = claims.groupby(["claim", "verdict"], sort=False).size().unstack(fill_value=0)
-    counts = counts.reindex(index=[c for c in CLAIMS if c in counts.index], columns=VERDICTS, fill_value=0)
-    counts.insert(0, "would be refuted by", [CLAIMS[claim] for claim in counts.index])
-    return counts
-
-
-def as_markdown(table):
-    """A table of Markdown."""
-    head = [table.index.name or "", *map(str, table.columns)]
-    lines = [
-        head,
-        ["---"] * len(head),
-        *([str(index), *map(str, row)] for index, row in zip(table.index, table.values, strict=True)),
-    ]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+            rows.append(f"<tr>{head}{runs}<td>{html.escape(one.found)}</td>{verdict}</tr>")
+    runs = "<th>Runs</th>" if len(findings) > 1 else ""
+    return f'<table class="claims"><thead><tr><th>Claim</th>{runs}<th>Found</th><th>Verdict</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'

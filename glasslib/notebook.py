@@ -21,6 +21,8 @@ PARTS = {
     "02": ("training", "potential", "reference", "figures"),
     "03": ("potential", "training", "reference", "figures"),
     "04": ("dynamics", "potential", "systems", "trajectory"),
+    "10": ("analysis", "figures", "sweep", "trajectory", "viewer"),
+    "11": ("analysis", "claims", "figures", "sweep", "trajectory", "viewer"),
 }
 FIGURE_PARTS = ("analysis", "figures", "sweep", "trajectory")
 

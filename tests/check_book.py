@@ -58,7 +58,9 @@ def problems(html, toc):
             found.append(f"{name}: the page is missing")
             continue
         page = Page(path)
-        drawn = page.canvases + sum(source.startswith("data:image/png") or "_images/" in source for source in page.images)
+        drawn = page.canvases + sum(
+            source.startswith("data:image/png") or "_images/" in source for source in page.images
+        )
         if (name.startswith(NEEDS_FIGURE) or name == toc["root"]) and not drawn:
             found.append(f"{name}: no figure")
         if name.startswith(NEEDS_FIGURE) and "content hash" not in page.text:

@@ -56,7 +56,9 @@ def test_links_between_pages_lead_somewhere():
 
 def test_no_source_loads_anything_from_the_network():
     texts = [source(name) for name in documents(TOC)]
-    texts += [path.read_text() for path in (*BOOK.glob("_static/*"), *BOOK.glob("_extensions/*.py"), ROOT / "_config.yml")]
+    texts += [
+        path.read_text() for path in (*BOOK.glob("_static/*"), *BOOK.glob("_extensions/*.py"), ROOT / "_config.yml")
+    ]
     texts.append((ROOT / "glasslib" / "viewer.html").read_text())
     for text in texts:
         assert not re.search(r"(src|href)=[\"']?(https?:)?//|@import|cdn\.|unpkg|require\(\[", text)

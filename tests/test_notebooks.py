@@ -54,7 +54,9 @@ def test_every_parameter_has_a_comment_and_every_number_a_unit(name):
         assert match, f"{name}: {line!r} is not `name = value  # unit, comment`"
         value, comment = eval(match[2]), match[3]
         if isinstance(value, float) or (isinstance(value, list) and value and isinstance(value[0], float)):
-            assert any(re.search(rf"(^|[\s,;:(]){re.escape(unit)}($|[\s,;:)/²³])", comment) for unit in UNITS), f"{name}: {line!r} names no unit"
+            assert any(re.search(rf"(^|[\s,;:(]){re.escape(unit)}($|[\s,;:)/²³])", comment) for unit in UNITS), (
+                f"{name}: {line!r} names no unit"
+            )
     assert notebook.declared(name).keys() == {line.split(" = ")[0] for line in lines}
 
 
@@ -65,7 +67,9 @@ def test_notebooks_define_nothing_and_begin_and_sign(name):
     assert not re.search(r"\blambda\b", source)
     assert f'notebook.begin(globals(), "{name}")' in source
     assert "run.sign()" in source
-    assert not re.search(r"figures\.\w+\(", "\n".join(c for c in code(name) if "sign()" not in c and "figures.style()" not in c))
+    assert not re.search(
+        r"figures\.\w+\(", "\n".join(c for c in code(name) if "sign()" not in c and "figures.style()" not in c)
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -18,7 +18,9 @@ def copy_mathjax(app):
 def drop_thebe(app, page, template, context, doctree):
     """Jupyter Book loads a launcher of remote kernels on every page, asked for or not."""
     scripts = context.get("script_files", [])
-    context["script_files"] = [s for s in scripts if "thebe" not in str(s) and "THEBE" not in str(getattr(s, "attributes", ""))]
+    context["script_files"] = [
+        s for s in scripts if "thebe" not in str(s) and "THEBE" not in str(getattr(s, "attributes", ""))
+    ]
 
 
 def setup(app):

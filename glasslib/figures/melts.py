@@ -1,0 +1,356 @@
+"""Figures of motion: functions of time, Arrhenius plots, van Hove functions."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+from . import style
+from .style import (
+    GREY,
+    colour,
+    compositions,
+    curve,
+    heading,
+    ordered,
+    panels,
+    row_names,
+    temperature_colours,
+    temperature_legend,
+)
+
+BOLTZMANN = 8.617333262e-5  # eV/K
+
+
+def against_time(results, variable, label, *, log=False, select=None, level=None, title=None, slopes=(), extra=None):
+    """`variable` against lag time: a row for each composition, a column for each species, a curve for each temperature.
+
+    Parameters
+    ----------
+    results : dict
+        (composition, temperature in K) → Dataset.
+    variable, label : str
+        Name in the Datasets and label of the ordinate, with its unit.
+    log : bool
+        Logarithmic ordinate.
+    select : dict, optional
+        Values of further dimensions, the nearest are drawn: {"q": 1.7}.
+    level : float, optional
+        Height of a dotted line.
+    title : str, optional
+        Before what the results are of, above the figure.
+    slopes : sequence of (exponent, text)
+        Guides to the eye in a double logarithmic figure.
+    extra : str, optional
+        Another variable, drawn thin: what independent atoms would give.
+    """
+    rows, colours = compositions(results), temperature_colours([t for _, t in results])
+    species = ordered(s for d in results.values() for s in d.species.values)
+    figure, axes = panels(len(rows), len(species), height=1.75, sharex=True, sharey=True)
+    for ax in axes.flat:
+        ax.set_xscale("log")
+        ax.set_yscale("log" if log else "linear")
+    for (composition, temperature), data in results.items():
+        for k, name in enumerate(species):
+            if name not in data.species.values:
+                continue
+            one = data.sel(species=name)
+            if select:
+                one = one.sel({d: v for d, v in select.items() if d in one.dims}, method="nearest")
+            keep = (one.time.values > 0) & (one[variable].values > 0 if log else True)
+            ax = axes[rows.index(composition), k]
+            curve(ax, one.time[keep], one[variable][keep], one[f"{variable}_sem"][keep], color=colours[temperature])
+            if extra:
+                ax.plot(one.time[keep], one[extra][keep], color=colours[temperature], lw=0.7, ls=":")
+    for ax in axes.flat:
+        if level is not None:
+            ax.axhline(level, color=GREY, lw=0.8, ls=":")
+        ax.xaxis.set_major_locator(LogLocator(numticks=6))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    for exponent, text, time, height in slopes:
+        span = np.array([time, time * 10**0.8])
+        axes[0, 0].plot(span, height * (span / time) ** exponent, color="black", lw=0.9)
+        axes[0, 0].annotate(text, (span[1], height * (span[1] / time) ** exponent), fontsize=8, va="center")
+    for ax, name in zip(axes[0], species, strict=True):
+        ax.set_title(name, color=colour(name), fontweight="bold")
+    figure.supylabel(label, fontsize=9.5)
+    figure.supxlabel("lag time (ps)", fontsize=9.5)
+    row_names(axes, rows)
+    temperature_legend(figure, colours)
+    heading(figure, results, title)
+    return figure
+
+
+def without_species(results, variable, label, *, level=None, title=None):
+    """`variable` against lag time where it has no species: a panel for each composition, a curve for each temperature."""
+    names, colours = compositions(results), temperature_colours([t for _, t in results])
+    figure, axes = panels(1, len(names), height=2.1, sharey=True)
+    for (composition, temperature), data in results.items():
+        ax = axes[0, names.index(composition)]
+        curve(ax, data.time, data[variable], data[f"{variable}_sem"], color=colours[temperature])
+    for ax, name in zip(axes[0], names, strict=True):
+        ax.set(xscale="log", title=name, xlabel="lag time (ps)")
+        if level is not None:
+            ax.axhline(level, color=GREY, lw=0.8, ls=":")
+    axes[0, 0].set_ylabel(label)
+    temperature_legend(figure, colours)
+    heading(figure, results, title)
+    return figure
+
+
+def diffusion(table, fits=None, shipped=None):
+    """Diffusion coefficients against inverse temperature, with Arrhenius lines through those that are diffusive (filled).
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns composition, species, temperature (K), D (Å²/ps), D_sem, diffusive.
+    fits : pandas.DataFrame, optional
+        Columns composition, species, D_0 (Å²/ps), E (eV).
+    shipped : dict, optional
+        Label → table of other runs, drawn small.
+    """
+    names = compositions(
+        {(c, 0) for c in table.composition} | {(c, 0) for t in (shipped or {}).values() for c in t.composition}
+    )
+    figure, axes = panels(1, len(names), height=2.7, sharey=True, sharex=True)
+    for ax, composition in zip(axes[0], names, strict=True):
+        for marks, source in ((None, table), *((k, t) for k, t in enumerate((shipped or {}).values()))):
+            for species, part in source[source.composition == composition].groupby("species"):
+                for whole in (0, 1):
+                    some = part[part.diffusive == whole]
+                    ax.errorbar(
+                        1000 / some.temperature, some.D, np.nan_to_num(some.D_sem), ls="none", capsize=2, lw=1, color=colour(species),
+                        marker=style.MARKERS.get(species, "o") if marks is None else "x+*dv"[marks % 5], ms=6 if marks is None else 4,
+                        mfc=colour(species) if whole else "white", alpha=1.0 if marks is None else 0.75,
+                    )  # fmt: skip
+        if fits is not None:
+            for _, fit in fits[(fits.composition == composition) & np.isfinite(fits.E)].iterrows():
+                part = table[
+                    (table.composition == composition) & (table.species == fit.species) & (table.diffusive == 1)
+                ]
+                t = np.linspace(part.temperature.min(), part.temperature.max(), 50)
+                ax.plot(
+                    1000 / t,
+                    fit.D_0 * np.exp(-fit.E / (BOLTZMANN * t)),
+                    color=colour(fit.species),
+                    ls=style.DASHES.get(fit.species, "-"),
+                    lw=1.2,
+                )
+        ax.set(yscale="log", xlabel="1000 K / T")
+        ax.set_title(composition, fontweight="bold", color=GREY)
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    axes[0, 0].set_ylabel("D (Å²/ps)")
+    entries = {
+        s: {"color": colour(s), "marker": style.MARKERS.get(s, "o"), "ls": "none", "ms": 6}
+        for s in ordered(table.species)
+    }
+    entries["not yet diffusive"] = {"color": GREY, "marker": "o", "mfc": "white", "ls": "none", "ms": 6}
+    entries |= {
+        label: {"color": GREY, "marker": "x+*dv"[k % 5], "ls": "none", "ms": 4} for k, label in enumerate(shipped or {})
+    }
+    style.legend(figure, entries)
+    return figure
+
+
+def points(table, value, label, *, log=False, level=None, bound=None, shared=True):
+    """A quantity against temperature: a panel for each composition, a line for each species.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns composition, temperature (K), species, `value` and `value`_sem.
+    bound : str, optional
+        Column with lower bounds, drawn as arrows where `value` is unknown and `reached` is 0.
+    """
+    names = compositions({(c, 0) for c in table.composition})
+    figure, axes = panels(1, len(names), height=2.3, sharey=shared, sharex=True)
+    species = ordered(table.species) if "species" in table else [None]
+    for ax, composition in zip(axes[0], names, strict=True):
+        for name in species:
+            part = table[table.composition == composition].sort_values("temperature")
+            part = part[part.species == name] if name else part
+            ax.errorbar(
+                part.temperature, part[value], np.nan_to_num(part[f"{value}_sem"]), color=colour(name), marker=style.MARKERS.get(name, "o"),
+                ls=style.DASHES.get(name, "-"), capsize=2, ms=5, lw=1.2,
+            )  # fmt: skip
+            if bound:
+                open_ = part[part[value].isna() & (part.reached == 0)]
+                ax.plot(open_.temperature, open_[bound], ls="none", marker=r"$\uparrow$", ms=10, color=colour(name))
+        if level is not None:
+            ax.axhline(level, color=GREY, lw=0.8, ls=":")
+        ax.set_xlabel("temperature (K)")
+        ax.set_title(composition, fontweight="bold", color=GREY)
+        if log:
+            ax.set_yscale("log")
+            ax.yaxis.set_major_formatter(ScalarFormatter())
+            ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.margins(x=0.12)
+    axes[0, 0].set_ylabel(label)
+    if species != [None] and len(species) > 1:
+        style.legend(
+            figure,
+            {
+                s: {"color": colour(s), "marker": style.MARKERS.get(s, "o"), "ls": style.DASHES.get(s, "-")}
+                for s in species
+            },
+        )
+    return figure
+
+
+def van_hove(results, species, times, *, log=False, found=None, title=None):
+    """4πr²G_s(r, t) of one species: a row for each composition, a column for each temperature, a curve for each lag time.
+
+    Parameters
+    ----------
+    results : dict
+        (composition, temperature) → Dataset with `P` (1/Å).
+    times : sequence of float
+        ps; the nearest lag times that occur are drawn.
+    log : bool
+        Logarithmic ordinate, which shows rare long jumps.
+    found : dict, optional
+        (composition, temperature) → r (Å) of a significant second maximum, marked.
+    """
+    rows, columns = compositions(results), sorted({t for _, t in results})
+    figure, axes = panels(len(rows), len(columns), height=1.7, sharex=True, sharey=True)
+    hues = sns.color_palette("crest", len(times))
+    highest = 0.0
+    for (composition, temperature), data in results.items():
+        if species not in data.species.values:
+            continue
+        one, ax = data.sel(species=species), axes[rows.index(composition), columns.index(temperature)]
+        for hue, time in zip(hues, times, strict=True):
+            now = one.sel(time=time, method="nearest")
+            if abs(np.log(float(now.time) / time)) > 0.3:
+                continue
+            y = now.P.values
+            keep = y > 0 if log else np.isfinite(y)
+            curve(ax, now.r[keep], y[keep], now.P_sem[keep], color=hue)
+            highest = max(highest, float(y.max()))
+        if found and np.isfinite(found.get((composition, temperature), np.nan)):
+            ax.axvline(found[composition, temperature], color="black", lw=0.8, ls=":")
+    for ax in axes.flat:
+        ax.set_yscale("log" if log else "linear")
+        ax.set_ylim(*((1e-3, 3 * highest) if log else (0, min(1.05 * highest, 1.6))))
+        ax.set_xlim(0, 8 if log else 5)
+    for ax, temperature in zip(axes[0], columns, strict=True):
+        ax.set_title(f"{temperature:g} K")
+    for ax in axes.flat:
+        if not ax.lines:
+            ax.text(0.5, 0.5, "not run", transform=ax.transAxes, ha="center", color=GREY)
+    figure.supylabel(f"4πr²G$_s$ of {species} (1/Å)", fontsize=9.5)
+    figure.supxlabel("distance travelled r (Å)", fontsize=9.5)
+    row_names(axes, rows)
+    style.legend(figure, {f"{t:g} ps": h for t, h in zip(times, hues, strict=True)}, "lag time")
+    heading(figure, results, title)
+    return figure
+
+
+def jumps(results, species, *, title=None):
+    """Fit of two populations against lag time: fraction (above) and length (below) of jumps, a panel for each composition.
+
+    Parameters
+    ----------
+    results : dict
+        (composition, temperature) → Dataset of `analysis.bimodality`. Fits that are no better than a single Gaussian are left out.
+    """
+    names, colours = compositions(results), temperature_colours([t for _, t in results])
+    figure, axes = panels(2, len(names), height=1.8, sharex=True, sharey="row")
+    for (composition, temperature), data in results.items():
+        if species not in data.species.values:
+            continue
+        one = data.sel(species=species)
+        keep = (
+            (one.improvement > 1.5)
+            & (one.hop_length > 1.5 * one.stay_width)
+            & (one.hop_fraction_sem < one.hop_fraction)
+        )
+        column, one = names.index(composition), one.isel(time=np.flatnonzero(keep.values))
+        for row, variable in enumerate(("hop_fraction", "hop_length")):
+            axes[row, column].errorbar(
+                one.time, one[variable], np.nan_to_num(one[f"{variable}_sem"]), color=colours[temperature], marker="o", ms=3.5, capsize=2, lw=1.1
+            )  # fmt: skip
+    for ax, name in zip(axes[0], names, strict=True):
+        ax.set_title(name, fontweight="bold", color=GREY)
+        ax.set(xscale="log", ylim=(0, 1))
+    for ax in axes[1]:
+        ax.set(xlabel="lag time (ps)", ylim=(0, 6))
+    axes[0, 0].set_ylabel("fraction that jumped")
+    axes[1, 0].set_ylabel("length b (Å)")
+    temperature_legend(figure, colours)
+    heading(figure, results, title)
+    return figure
+
+
+def hop_lengths(results, label, *, title=None):
+    """Distribution of the lengths of jumps: a row for each composition, a column for each species, a curve for each temperature."""
+    rows, colours = compositions(results), temperature_colours([t for _, t in results])
+    species = ordered(s for d in results.values() for s in d.species.values)
+    figure, axes = panels(len(rows), len(species), height=1.6, sharex=True, sharey=True)
+    for (composition, temperature), data in results.items():
+        for k, name in enumerate(species):
+            if name in data.species.values:
+                one = data.sel(species=name)
+                curve(
+                    axes[rows.index(composition), k], one.r, one.P_length, one.P_length_sem, color=colours[temperature]
+                )
+    for ax, name in zip(axes[0], species, strict=True):
+        ax.set_title(name, color=colour(name), fontweight="bold")
+    axes[0, 0].set_xlim(0, 6)
+    figure.supylabel(label, fontsize=9.5)
+    figure.supxlabel("distance between cages (Å)", fontsize=9.5)
+    row_names(axes, rows)
+    temperature_legend(figure, colours)
+    heading(figure, results, title)
+    return figure
+
+
+def front(van_hove_results, alpha, diffusion_table, state):
+    """Three panels for the front page: distances travelled, non-Gaussian parameter, diffusion coefficients.
+
+    Parameters
+    ----------
+    van_hove_results, alpha : dict
+        Results of `van_hove_self` and `non_gaussian`.
+    diffusion_table : pandas.DataFrame
+        As of `diffusion`.
+    state : pair
+        (composition, temperature) shown in the first two panels.
+    """
+    figure, axes = panels(1, 3, height=2.5)
+    left, middle, right = axes[0]
+    time = float(van_hove_results[state].time[-1]) / 4
+    for name in ordered(van_hove_results[state].species.values):
+        one = van_hove_results[state].sel(species=name).sel(time=time, method="nearest")
+        curve(left, one.r, one.P, one.P_sem, color=colour(name), ls=style.DASHES.get(name, "-"))
+        one = alpha[state].sel(species=name)
+        one = one.sel(time=slice(0.01, None))
+        curve(middle, one.time, one.alpha_2, one.alpha_2_sem, color=colour(name), ls=style.DASHES.get(name, "-"))
+        part = diffusion_table[(diffusion_table.species == name) & (diffusion_table.composition == state[0])]
+        right.errorbar(
+            1000 / part.temperature, part.D, np.nan_to_num(part.D_sem), color=colour(name), marker=style.MARKERS.get(name, "o"), capsize=2,
+            ls=style.DASHES.get(name, "-"), ms=5, label=name,
+        )  # fmt: skip
+    left.set(
+        xlim=(0, 6),
+        ylim=(0, None),
+        xlabel=f"distance in {time:.2g} ps (Å)",
+        ylabel="4πr²G$_s$ (1/Å)",
+        title=f"{state[0]}, {state[1]:g} K",
+    )
+    middle.set(xscale="log", xlabel="lag time (ps)", ylabel="α₂", title=f"{state[0]}, {state[1]:g} K")
+    right.set(yscale="log", xlabel="1000 K / T", ylabel="D (Å²/ps)", title=state[0])
+    right.yaxis.set_minor_formatter(NullFormatter())
+    right.legend()
+    return figure
+
+
+def as_png(figure):
+    """The figure as PNG bytes; it is closed, so that it is not shown a second time."""
+    import io
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    plt.close(figure)
+    return buffer.getvalue()

@@ -1,0 +1,163 @@
+"""Verdicts on results whose answer is known."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from glasslib import claims
+
+SPECIES = ["Na", "O", "Si"]
+
+
+def times(na, si, error=0.02, reached=1):
+    return xr.Dataset(
+        {
+            "tau": ("species", [na, si / 2, si if reached == 1 else np.nan]),
+            "tau_sem": ("species", [na * error, si * error, si * error]),
+            "reached": ("species", [1, 1, reached]),
+            "bound": ("species", [np.nan, np.nan, np.nan if reached == 1 else si]),
+        },
+        {"species": SPECIES},
+    )
+
+
+def peaks(heights, error=0.01, inside=1):
+    values = {
+        "height": ("species", heights),
+        "height_sem": ("species", [error] * 3),
+        "inside": ("species", [inside] * 3),
+    }
+    return xr.Dataset(values, {"species": SPECIES})
+
+
+def order(differences, p):
+    return xr.Dataset({"difference": ("pair", differences), "p": ("pair", p)}, {"pair": ["Na-O", "Na-Si", "O-Si"]})
+
+
+def bimodality(significance, second=3.2):
+    n = len(significance)
+    data = {name: (("species", "time"), np.tile(values, (3, 1))) for name, values in (
+        ("significance", significance), ("rise_sem", np.full(n, 0.01)), ("second", np.full(n, second)),
+    )}  # fmt: skip
+    return xr.Dataset(data, {"species": SPECIES, "time": np.geomspace(0.1, 10, n)})
+
+
+def diffusion(diffusive=1, na=10.0, si=0.1):
+    data = {
+        "D": ("species", [na, 0.2, si]),
+        "D_sem": ("species", [0.5, 0.01, 0.005]),
+        "diffusive": ("species", [diffusive] * 3),
+    }
+    return xr.Dataset(data, {"species": SPECIES})
+
+
+def test_decoupling_that_grows_on_cooling_is_supported():
+    found = claims.decoupling({("NS2", t): times(1.0, 2.0 * (4000 / t) ** 3) for t in (2000.0, 3000.0, 4000.0)})
+    assert found.verdict == claims.SUPPORTED
+    assert "16.0" in found.found and "NS2 at 2000 K" in found.found
+
+
+def test_equal_relaxation_times_are_no_decoupling():
+    assert claims.decoupling({("NS2", t): times(1.0, 1.0) for t in (2000.0, 3000.0)}).verdict == claims.NOT_SUPPORTED
+
+
+def test_one_temperature_leaves_the_trend_open():
+    assert claims.decoupling({("NS2", 3000.0): times(1.0, 3.0)}).verdict == claims.NOT_RESOLVED
+
+
+def test_a_network_that_does_not_relax_gives_a_lower_bound():
+    found = claims.decoupling({("NS2", 2000.0): times(0.5, 10.0, reached=0)})
+    assert "exceeds 20" in found.found
+
+
+def test_a_second_maximum_is_a_hop_only_beyond_what_many_looks_would_give():
+    assert (
+        claims.hopping({("NS2", 2000.0): bimodality([1.0, 6.0, 2.0])}, {("NS2", 2000.0): diffusion()}).verdict
+        == claims.SUPPORTED
+    )
+    three = claims.hopping({("NS2", 2000.0): bimodality([2.9] * 50)}, {("NS2", 2000.0): diffusion()})
+    assert three.verdict == claims.NOT_SUPPORTED
+    assert (
+        claims.hopping({("NS2", 2000.0): bimodality([0.5])}, {("NS2", 2000.0): diffusion(0)}).verdict
+        == claims.NOT_RESOLVED
+    )
+
+
+def test_no_second_maximum_anywhere_is_no_hop():
+    none = bimodality([np.nan] * 4)
+    assert claims.hopping({("NS2", 2000.0): none}, {("NS2", 2000.0): diffusion()}).verdict == claims.NOT_SUPPORTED
+
+
+def test_the_leading_species_must_beat_both_others():
+    state = ("NS2", 2000.0)
+    high, low = peaks([0.3, 0.6, 0.4]), peaks([0.6, 0.3, 0.4])
+    assert (
+        claims.leader({state: high}, {state: order([-0.3, -0.1, 0.2], [1e-4, 0.3, 1e-3])}).verdict == claims.SUPPORTED
+    )
+    assert (
+        claims.leader({state: high}, {state: order([-0.3, -0.1, 0.2], [1e-4, 0.3, 0.2])}).verdict == claims.NOT_RESOLVED
+    )
+    assert (
+        claims.leader({state: low}, {state: order([0.3, 0.2, -0.1], [1e-4, 0.1, 0.3])}).verdict == claims.NOT_SUPPORTED
+    )
+
+
+def test_a_small_p_among_many_states_is_not_enough():
+    states = [("NS2", float(t)) for t in range(1000, 3000, 100)]
+    found = claims.leader(
+        {s: peaks([0.3, 0.6, 0.4]) for s in states}, {s: order([-0.3, 0, 0.2], [0.01, 1, 0.01]) for s in states}
+    )
+    assert found.verdict == claims.NOT_RESOLVED
+
+
+def test_peaks_within_their_errors_are_not_heterogeneity():
+    assert claims.heterogeneous({("NS2", 2000.0): peaks([0.5, 0.5, 0.5])}).verdict == claims.SUPPORTED
+    assert claims.heterogeneous({("NS2", 2000.0): peaks([0.005, 0.01, 0.004])}).verdict == claims.NOT_SUPPORTED
+    assert claims.heterogeneous({("NS2", 2000.0): peaks([0.5] * 3, np.nan)}).verdict == claims.NOT_RESOLVED
+
+
+def test_growth_on_cooling_needs_two_temperatures_and_the_right_sign():
+    assert claims.cooling({("NS2", t): peaks([3000 / t] * 3) for t in (2000.0, 3000.0)}).verdict == claims.SUPPORTED
+    assert claims.cooling({("NS2", t): peaks([t / 3000] * 3) for t in (2000.0, 3000.0)}).verdict == claims.NOT_SUPPORTED
+    assert claims.cooling({("NS2", 3000.0): peaks([1.0] * 3)}).verdict == claims.NOT_RESOLVED
+
+
+def test_trend_recovers_an_exponential_and_its_error():
+    rng = np.random.default_rng(0)
+    scores = []
+    for _ in range(400):
+        values = {t: np.exp(1.5 * 1000 / t) * (1 + 0.05 * rng.normal()) for t in (2000.0, 2500.0, 3000.0, 4000.0)}
+        slope, error = claims.trend({t: (v, 0.05 * v) for t, v in values.items()})
+        scores.append((slope - 1.5) / error)
+    assert np.mean(scores) == pytest.approx(0, abs=0.2)
+    assert 0.7 < np.std(scores) < 1.15
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [(3.14159, 0.15, "3.14 ± 0.15"), (1234.5, 67.8, "1234 ± 68"), (0.5, 0.0123, "0.500 ± 0.012")],
+)
+def test_errors_have_two_digits(value, error, text):
+    assert claims.number(value, error) == text
+
+
+def test_sodium_that_is_faster_by_the_known_factor():
+    assert claims.faster({("NS2", 2000.0): diffusion()}).verdict == claims.SUPPORTED
+    assert claims.faster({("NS2", 4000.0): diffusion(si=5.0)}).verdict == claims.NOT_RESOLVED
+    assert claims.faster({("NS2", 2000.0): diffusion(0)}).verdict == claims.NOT_RESOLVED
+    assert claims.faster({("NS4", 2000.0): diffusion()}).verdict == claims.NOT_RESOLVED
+
+
+def test_missing_results_leave_a_claim_open_and_no_claim_out():
+    findings = claims.judge({"non_gaussian_peak": {("NS2", 2000.0): peaks([0.5] * 3)}})
+    assert len(findings) == len(claims.CLAIMS)
+    verdicts = {claim.text: finding.verdict for claim, finding in findings.items()}
+    assert verdicts["Every species is dynamically heterogeneous"] == claims.SUPPORTED
+    assert verdicts["Oxygen's α₂ is the largest"] == claims.NOT_RESOLVED
+
+
+def test_the_table_holds_every_claim_and_every_set_of_runs():
+    found = claims.judge({"non_gaussian_peak": {("NS2", 2000.0): peaks([0.5] * 3)}})
+    text = claims.as_html({"a <run>": found, "another": found})
+    assert text.count("<tr>") == 1 + 2 * len(claims.CLAIMS)
+    assert "a &lt;run&gt;" in text and "<run>" not in text
