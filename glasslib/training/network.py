@@ -28,7 +28,7 @@ def directed(frame, vector):
 
 def fixed_part(potential, frame):
     """`frame` with species energies and core repulsion taken off its labels: what is left for the network."""
-    vector = frame.vector.double().requires_grad_()
+    vector = frame.vector.detach().double().requires_grad_()
     energy = potential.repulsion(*directed(frame, vector)).sum()
     g = torch.autograd.grad(energy, vector)[0] if energy.requires_grad else torch.zeros_like(vector)
     forces = frame.forces.double().index_add(0, frame.left, -g).index_add(0, frame.right, g)
