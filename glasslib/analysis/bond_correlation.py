@@ -1,12 +1,13 @@
 """Bond correlation function."""
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from .coordination import default_cutoff, default_pair
 from .dataset import dataset, described
 from .displacements import checked
 from .lags import chosen_lags, frame_pairs
-from .neighbours import bonds
+from .neighbours import batches, bonds
 from .statistics import block_count, block_sums, jackknife
 
 
@@ -42,15 +43,22 @@ def bond_correlation(trajectory_or_replicas, *, pair=None, cutoff=None, time=Non
     pairs, values = [], []
     for replica in replicas:
         mine = frame_pairs(replica, lags, origins)
-        bonded = {}
-        for frame in np.union1d(mine.first, mine.second):
-            positions = np.asarray(replica.positions[frame], np.float64)
-            i, j, _ = bonds(positions, replica.cells[frame], cutoff)
+        frames = np.union1d(mine.first, mine.second)
+        rows, bond = [], []
+        for k, frame in enumerate(frames):
+            i, j, _ = bonds(np.asarray(replica.positions[frame], np.float64), replica.cells[frame], cutoff)
             chosen = (replica.species[i] == centre) & (replica.species[j] == neighbour)
-            bonded[frame] = np.unique(i[chosen] * replica.n_atoms + j[chosen])
-        kept = [len(np.intersect1d(bonded[a], bonded[b], assume_unique=True)) for a, b in zip(mine.first, mine.second, strict=True)]
+            found = np.unique(i[chosen] * replica.n_atoms + j[chosen])
+            rows.append(np.full(len(found), k))
+            bond.append(found)
+        rows, bond = np.concatenate(rows), np.concatenate(bond)
+        known, column = np.unique(bond, return_inverse=True)
+        there = csr_array((np.ones(len(rows)), (rows, column)), (len(frames), len(known)))
+        first, second = np.searchsorted(frames, mine.first), np.searchsorted(frames, mine.second)
+        number = np.bincount(rows, minlength=len(frames)).astype(float)
+        kept = [(there[first[p]] * there[second[p]]).sum(1) for p in batches(len(first), 4 * replica.n_atoms)]
         pairs.append(mine)
-        values.append(np.array([kept, [len(bonded[a]) for a in mine.first]], float))
+        values.append(np.stack([np.concatenate(kept), number[first]]))
     sums, counts = block_sums(pairs, values, block_count(replicas, n_blocks))
     value, sem = jackknife(sums, counts, lambda mean: mean[0] / mean[1])
     options = {"pair": f"{centre}-{neighbour}", "cutoff": cutoff, "time": time, "origins": origins, "n_blocks": n_blocks}

@@ -12,6 +12,8 @@ from ..progress import Progress
 from .bimodality import bimodality
 from .bond_angles import bond_angles
 from .bond_correlation import bond_correlation
+from .clusters import clusters
+from .coherent_intermediate_scattering import coherent_intermediate_scattering
 from .coordination import coordination
 from .decoupling import decoupling
 from .diffusion_coefficient import diffusion_coefficient
@@ -22,13 +24,14 @@ from .hops import hops
 from .mean_squared_displacement import mean_squared_displacement
 from .mobility import mobility
 from .non_gaussian import non_gaussian
-from .non_gaussian_peak import non_gaussian_peak
+from .non_gaussian_peak import non_gaussian_peak, species_order
 from .overlap import overlap
 from .q_speciation import q_speciation
 from .radial_distribution import radial_distribution
 from .relaxation_time import relaxation_time
 from .rings import rings
 from .self_intermediate_scattering import self_intermediate_scattering
+from .site_reuse import site_reuse
 from .stretched_exponential import stretched_exponential
 from .structure_factor import structure_factor
 from .van_hove_distinct import van_hove_distinct
@@ -44,12 +47,16 @@ DYNAMICS = (
     non_gaussian,
     van_hove_self,
     van_hove_distinct,
+    coherent_intermediate_scattering,
     non_gaussian_peak,
+    species_order,
     four_point_susceptibility,
     bimodality,
     hops,
+    site_reuse,
     decoupling,
     dynamic_length,
+    clusters,
     mobility,
 )
 DERIVED = {

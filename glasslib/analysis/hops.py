@@ -117,6 +117,7 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
                 fill(table[:, k], *find(positions, int(window), limit), len(frames), int(window), gap, edges)
         tables.append(table)
     tables = np.concatenate(tables)
+    tables = tables[tables[:, :, 0].sum(1) > 0]  # a short run does not fill all blocks
     value, error = with_errors(tables, width)
     dims = ("species",)
     labels = {
@@ -136,6 +137,8 @@ def fill(table, hit, frame, size, back, frames, window, gap, edges):
     """Add jumps to a table [blocks, (atom time, jumps, their length, waits, their time, returns, histogram of length)]."""
     wait = np.diff(frame, axis=1, prepend=0) * gap
     for k, block in enumerate(np.array_split(np.arange(window, frames - window + 1), len(table))):
+        if not len(block):
+            continue
         chosen = (np.arange(frame.shape[1])[None] < hit[:, None]) & (frame >= block[0]) & (frame <= block[-1])
         later = chosen.copy()
         later[:, 0] = False  # a first jump has no earlier one to wait for or to go back from
