@@ -1,13 +1,16 @@
 """The compiled kernel computes what the readable model computes."""
 
+import os
 import subprocess
 import sys
 
+import numba
 import numpy as np
 import pytest
 import torch
-from ase import Atoms
+from ase import Atoms, units
 from ase.build import bulk
+from ase.md.verlet import VelocityVerlet
 
 from glasslib import GlasslibError, random_structure
 from glasslib.potential import kernels
@@ -111,8 +114,6 @@ def test_results_are_the_same_bits_for_one_and_two_threads():
 
 
 def _environment():
-    import os
-
     return os.environ | {"NUMBA_NUM_THREADS": "2"}
 
 
@@ -157,8 +158,6 @@ def test_every_edge_leads_back():
 
 
 def test_sigmoid_is_exact_to_single_precision():
-    import numba
-
     @numba.njit
     def many(x):
         return np.array([kernels.sigmoid(v) for v in x])
@@ -175,3 +174,83 @@ def test_features_that_do_not_fit_the_kernel_fall_back_or_are_refused():
         PaiNNCalculator([model], "numba")
     with pytest.raises(GlasslibError, match="unknown kernel"):
         PaiNNCalculator([model], "cuda")
+
+
+@pytest.fixture
+def one_thread():
+    """Steps of small systems are short against the wait for a second thread on a busy machine."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    yield
+    numba.set_num_threads(before)
+
+
+def test_energy_is_conserved_to_second_order_in_the_time_step(one_thread):
+    """Velocity Verlet's energy error falls with the square of the step only if forces are the gradient of the energy."""
+    spread = []
+    for step in (1.0, 0.5):
+        atoms = random_structure("NS2", 54, seed=2)
+        atoms.calc = PaiNNCalculator([potential(32)], "numba")
+        width = np.sqrt(atoms.get_masses()[:, None] * units.kB * 1500)
+        atoms.set_momenta(width * np.random.default_rng(0).normal(size=(len(atoms), 3)))
+        dynamics = VelocityVerlet(atoms, step * units.fs)
+        totals = []
+        for _ in range(round(80 / step)):
+            dynamics.run(1)
+            totals.append(atoms.get_total_energy())
+        spread.append(np.std(totals))
+    assert spread[0] / spread[1] == pytest.approx(4, rel=0.35)
+    assert spread[1] < 0.01 * atoms.get_kinetic_energy()
+
+
+def test_wandering_by_whole_cells_changes_nothing():
+    atoms = random_structure("NS2", 54, seed=2)
+    model = potential(32)
+    calculator = PaiNNCalculator([model], "numba")
+    calculator.calculate(atoms)
+    forces = calculator.results["forces"]
+    far = np.random.default_rng(0).integers(-40, 41, (len(atoms), 3))
+    atoms.positions += far @ atoms.cell.array
+    calculator.calculate(atoms)
+    assert np.abs(forces).max() > 0.1
+    np.testing.assert_allclose(calculator.results["forces"], forces, atol=1e-5)
+    assert np.array_equal(
+        far[0], np.floor(atoms.get_scaled_positions(wrap=False)[0])
+    )  # the caller's positions are as they were
+
+
+def test_a_committee_shares_one_list_and_gives_its_members_mean():
+    atoms = random_structure("NS2", 54, seed=2)
+    members = [potential(16), potential(32), potential(48)]
+    alone = []
+    for member in members:
+        calculator = PaiNNCalculator([member], "numba")
+        calculator.calculate(atoms)
+        alone.append(calculator.results)
+    committee = PaiNNCalculator(members, "numba")
+    committee.calculate(atoms)
+    for key in ("energy", "forces", "stress"):
+        np.testing.assert_allclose(committee.results[key], np.mean([r[key] for r in alone], axis=0), rtol=1e-12)
+    assert len({id(engine.neighbours) for engine in committee.engines}) == 1
+
+
+@pytest.mark.parametrize("kernel", ["numba", "reference"])
+def test_atoms_on_top_of_each_other_and_cells_without_room_are_refused(kernel):
+    calculator = PaiNNCalculator([potential(16)], kernel)
+    atoms = random_structure("NS2", 54, seed=2)
+    atoms.positions[7] = atoms.positions[3]
+    with pytest.raises(GlasslibError, match="atoms 3 and 7"):
+        calculator.calculate(atoms)
+    with pytest.raises(GlasslibError, match="too small"):
+        calculator.calculate(Atoms("OSi", [[0, 0, 0], [0.01, 0, 0]], cell=[0.1, 0.1, 0.1], pbc=True))
+
+
+@pytest.mark.parametrize("pair", ["OO", "SiO", "NaO"])
+def test_two_atoms_repel_all_the_way_down_to_half_an_angstrom(pair):
+    calculator = PaiNNCalculator([potential(32)], "numba")
+    energies = []
+    for r in np.arange(0.5, 1.0, 0.02):
+        calculator.calculate(Atoms(pair, [[0, 0, 0], [r, 0, 0]]))
+        energies.append(calculator.results["energy"])
+        assert calculator.results["forces"][0, 0] < 0
+    assert np.all(np.diff(energies) < 0)

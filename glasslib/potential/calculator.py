@@ -9,7 +9,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from ..errors import GlasslibError
 from .fast import Fast
-from .graph import build, check_geometry, species_index
+from .graph import build, check_geometry, edges, species_index
 
 KERNELS = ("auto", "reference", "numba")
 
@@ -96,6 +96,8 @@ class PaiNNCalculator(Calculator):
         energies, forces, virial = (
             (np.mean([part[k] for part in parts], axis=0) for k in range(3)) if len(parts) > 1 else parts[0]
         )
+        if not np.isfinite(energies.sum() + forces.sum()):
+            raise GlasslibError(self._overlap(atoms))
         self.results = {"energy": float(energies.sum()), "energies": energies, "forces": forces}
         self.results["free_energy"] = self.results["energy"]
         if all(atoms.pbc):
@@ -103,3 +105,11 @@ class PaiNNCalculator(Calculator):
         if len(parts) > 1:
             spread = np.var([part[1] for part in parts], axis=0, ddof=1)
             self.results["force_spread"] = np.sqrt(spread.sum(1))
+
+    def _overlap(self, atoms):
+        """What to say where energy or forces are not finite: mostly atoms on top of each other."""
+        _, _, vector = edges(atoms, 0.3)
+        if len(vector) == 0:
+            return "the energy is not finite, though no atoms overlap: the model's weights may be damaged"
+        centre, neighbour, _ = edges(atoms, np.linalg.norm(vector, axis=1).min() + 1e-3)
+        return f"atoms {centre[0]} and {neighbour[0]} lie on top of each other: move them apart"

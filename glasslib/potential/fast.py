@@ -3,25 +3,25 @@
 What makes it fast, and the same for any number of threads:
 
 * Atoms are worked on in fixed blocks, one thread a block; an atom gathers from its neighbours in list order, so every sum is private.
-* A filter depends on the distance alone and is tabulated as cubic pieces; its derivative is that of the pieces, so that forces are
-  exactly those of the tabulated energy.
+* A filter depends on the distance alone and is tabulated, value and slope, at nodes with a cubic between them; its derivative is that
+  of the cubic, so that forces are exactly those of the tabulated energy.
 * The adjoint gathers, too: what reaches an atom through the messages it sent comes over the same list, seen from the other end.
 * With q = φ₃ ∘ v the messages are Δs_i = Σ W₁ φ₁_j and Δv_i = Σ W₂ φ₂_j r̂ + W₃ q_j: five rows of F numbers from each neighbour.
 * The first layer's vectors are zero and its scalars depend on the species alone; the last layer's vectors are never needed.
 """
 
-import numba
+from importlib import import_module
+
 import numpy as np
 import torch
-from scipy.interpolate import CubicHermiteSpline
 from threadpoolctl import ThreadpoolController
 
 from ..errors import GlasslibError
 from . import kernels
-from .kernels import BLOCK, LANES
+from .kernels import LANES
 from .neighbours import Neighbours
 
-PIECES_PER_ANGSTROM = 64
+PIECES_PER_ANGSTROM = 96
 _BLAS = None
 
 
@@ -29,7 +29,7 @@ def blas_on_one_thread():
     """Context in which BLAS keeps to the calling thread: the blocks are already spread over the cores."""
     global _BLAS
     if _BLAS is None:
-        numba.njit(lambda a: np.dot(a, a))(np.eye(2, dtype=np.float32))  # loads the BLAS that Numba calls
+        import_module("scipy.linalg.cython_blas")  # loads the BLAS that Numba calls, so that the controller finds it
         _BLAS = ThreadpoolController()
     return _BLAS.limit(limits=1, user_api="blas")
 
@@ -89,7 +89,7 @@ class Fast:
         }
 
     def _table(self, basis, linear):
-        """Filter times cutoff function on equal pieces, each a cubic that matches values and slopes at both ends."""
+        """Filter times cutoff function, and its slope, at equally spaced nodes from zero to the cutoff."""
         weight, bias = linear.weight.detach().double(), linear.bias.detach().double()
         wave = torch.arange(1, weight.shape[1] + 1, dtype=torch.float64) * (torch.pi / self.cutoff)
         r = torch.linspace(0, self.cutoff, self.pieces + 1, dtype=torch.float64).clamp_min(1e-9)[:, None]
@@ -99,10 +99,8 @@ class Fast:
         cut, cut_slope = 1 - x**3 * (10 - 15 * x + 6 * x**2), -30 * x**2 * (1 - x) ** 2 / self.cutoff
         value = bessel @ weight.T + bias
         values, slopes = value * cut, slope @ weight.T * cut + value * cut_slope
-        # in the unit of a piece's length: the coefficients of 1, t, t², t³
-        spline = CubicHermiteSpline(np.arange(self.pieces + 1), values, slopes * (self.cutoff / self.pieces))
-        c = spline.c[::-1].reshape(4, self.pieces, 3, self.size)
-        return interleave(np.moveaxis(c, 0, 2).reshape(self.pieces, 12, self.size).astype(np.float32))
+        nodes = torch.stack([values, slopes * (self.cutoff / self.pieces)], 1).reshape(self.pieces + 1, 2, 3, self.size)
+        return interleave(nodes.transpose(1, 2).reshape(self.pieces + 1, 6, self.size).float().numpy())
 
     def _room(self, atoms, edges):
         """Memory for so many atoms and listed edges; grown when needed, with some to spare."""
@@ -141,7 +139,7 @@ class Fast:
         self.neighbours.update(atoms)
         n, first, F = len(atoms), self.neighbours.first, self.size
         self._room(n, len(self.neighbours.neighbour))
-        energy, forces, virials = np.empty(n), np.empty((n, 3)), np.empty(((n + BLOCK - 1) // BLOCK, 3, 3))
+        energy, forces, virials = np.empty(n), np.empty((n, 3)), np.empty((-(-n // kernels.block_size(n)), 3, 3))
         kernels.edges(
             np.ascontiguousarray(atoms.positions), np.ascontiguousarray(atoms.cell.array), kinds, first, self.neighbours.neighbour,
             self.neighbours.shift, self.cutoff, self.pieces, *self.repulsion, self.to, self.kind, self.unit, self.piece, self.part,

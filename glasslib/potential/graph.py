@@ -58,12 +58,15 @@ def check_geometry(atoms, name="configuration"):
         raise GlasslibError(f"{name}: the position of atom {bad} is not finite: go back to an earlier frame")
     if not np.all(np.isfinite(atoms.cell.array)):
         raise GlasslibError(f"{name}: the cell is not finite")
-    if np.any(atoms.pbc):
-        heights = [np.linalg.norm(atoms.cell.array[k]) for k in range(3) if atoms.pbc[k]]
-        if min(heights) < 1e-6 or (all(atoms.pbc) and abs(np.linalg.det(atoms.cell.array)) < 1e-6):
-            raise GlasslibError(
-                f"{name}: the cell has no volume in a periodic direction: give it one or switch periodicity off"
-            )
+    heights = [np.linalg.norm(atoms.cell.array[k]) for k in range(3) if atoms.pbc[k]]
+    if heights and (min(heights) < 1e-6 or (all(atoms.pbc) and atoms.get_volume() < 1e-6)):
+        raise GlasslibError(
+            f"{name}: the cell has no volume in a periodic direction: give it one or switch periodicity off"
+        )
+    if heights and (min(heights) < 0.5 or (all(atoms.pbc) and len(atoms) > 8 * atoms.get_volume())):
+        raise GlasslibError(
+            f"{name}: {len(atoms)} atoms lie on top of their own images: the cell is too small for them"
+        )
 
 
 def edges(atoms, cutoff, name="configuration"):

@@ -2,7 +2,7 @@
 
 Layout: an atom's F numbers of several kinds ("rows") lie interleaved in groups of 16 lanes, so that one group of every row is a
 constant offset away and loops over lanes become vector instructions: `sends` [atoms × 5F] = φ₁, φ₂, q (3); `grads` [atoms × 4F] =
-g_s, g_v (3); a filter's `table` [pieces × 12F] = four coefficients of W₁, W₂, W₃.
+g_s, g_v (3); a filter's `table` [nodes × 6F] = value and slope of W₁, W₂, W₃, slopes in the unit of the nodes' distance.
 """
 
 import numba
@@ -13,10 +13,15 @@ from numba.extending import intrinsic
 
 from .repulsion import INNER, TERMS
 
-BLOCK = 64  # atoms that one thread works on at a time
 LANES = 16
-FAST = {"contract", "reassoc", "nsz", "arcp"}
+FAST = {"contract", "reassoc", "nsz", "arcp"}  # all but the assumption that nothing is infinite or not a number
 f32 = np.float32
+
+
+@numba.njit(cache=True)
+def block_size(n):
+    """Atoms that one thread works on at a time. Of nothing but the number of atoms, so that no result depends on the threads."""
+    return min(64, max(8, (n + 15) // 16))
 
 
 @intrinsic
@@ -29,7 +34,7 @@ def _float_of_bits(context, bits):
     return numba.float32(numba.int32), generate
 
 
-@numba.njit(inline="always", fastmath=FAST)
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
 def sigmoid(x):
     """1 / (1 + e^-x) to float32 rounding, in operations that vectorise: e^y = 2^k e^r with |r| ≤ ln 2 / 2."""
     y = min(max(-x, f32(-80.0)), f32(80.0))
@@ -40,7 +45,7 @@ def sigmoid(x):
     return f32(1.0) / (f32(1.0) + p * _float_of_bits((np.int32(k) + np.int32(127)) << np.int32(23)))
 
 
-@numba.njit(cache=True)
+@numba.njit(error_model="numpy", cache=True)
 def core(r, charge, length, outer):
     """Screened Coulomb energy of a pair times the switch, and its derivative."""
     screened = slope = 0.0
@@ -57,7 +62,7 @@ def core(r, charge, length, outer):
     return value * switch, (charge / r * slope - value / r) * switch + value * change
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, error_model="numpy", cache=True)
 def edges(
     positions, cell, species, first, neighbour, shift, cutoff, pieces, charge, length, outer, to, kind, unit, piece, part, where, count, g, energy
 ):  # fmt: skip
@@ -67,21 +72,10 @@ def edges(
         at, repulsion = first[i], 0.0
         for e in range(first[i], first[i + 1]):
             j = neighbour[e]
-            x = (
-                positions[j, 0]
-                - positions[i, 0]
-                + (shift[e, 0] * cell[0, 0] + shift[e, 1] * cell[1, 0] + shift[e, 2] * cell[2, 0])
-            )
-            y = (
-                positions[j, 1]
-                - positions[i, 1]
-                + (shift[e, 0] * cell[0, 1] + shift[e, 1] * cell[1, 1] + shift[e, 2] * cell[2, 1])
-            )
-            z = (
-                positions[j, 2]
-                - positions[i, 2]
-                + (shift[e, 0] * cell[0, 2] + shift[e, 1] * cell[1, 2] + shift[e, 2] * cell[2, 2])
-            )
+            a, b, c = shift[e, 0], shift[e, 1], shift[e, 2]
+            x = positions[j, 0] - positions[i, 0] + (a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0])
+            y = positions[j, 1] - positions[i, 1] + (a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1])
+            z = positions[j, 2] - positions[i, 2] + (a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2])
             r = np.sqrt(x * x + y * y + z * z)
             where[e] = -1
             if r >= cutoff:
@@ -92,9 +86,9 @@ def edges(
             piece[at] = min(int(scaled), pieces - 1)
             part[at] = scaled - piece[at]
             slope = 0.0
-            a, b = species[i], species[j]
-            if r < outer[a, b]:
-                value, slope = core(r, charge[a, b], length[a, b], outer[a, b])
+            one, two = species[i], species[j]
+            if r < outer[one, two]:
+                value, slope = core(r, charge[one, two], length[one, two], outer[one, two])
                 repulsion += 0.5 * value
                 slope *= -0.5  # g belongs to the vector from neighbour to centre
             g[at, 0], g[at, 1], g[at, 2] = slope * x / r, slope * y / r, slope * z / r
@@ -103,24 +97,37 @@ def edges(
         energy[i] = repulsion
 
 
-@numba.njit(inline="always", fastmath=FAST)
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
+def hermite(t):
+    """Weights of value and slope at this node and at the next, of the cubic through them."""
+    u = f32(1) - t
+    return u * u * (f32(1) + t + t), t * u * u, t * t * (f32(1) + u + u), -t * t * u
+
+
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
+def hermite_slope(t):
+    """Derivatives of the weights of `hermite`; those of the two values differ in sign only."""
+    u = f32(1) - t
+    return -f32(6) * t * u, u * (u - t - t), t * (t - u - u)
+
+
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
 def receive(start, stop, to, unit, piece, part, table, sends, out, size, deep):
     """Messages that an atom receives over its edges: out = Δs, Δv (3). `deep`: the senders have vectors (not so in the first layer)."""
     out[: 4 * size] = f32(0)
     for e in range(start, stop):
-        ux, uy, uz, t = unit[e, 0], unit[e, 1], unit[e, 2], part[e]
-        t2 = t * t
-        t3 = t2 * t
-        row, w = sends[to[e]], table[piece[e]]
+        ux, uy, uz = unit[e, 0], unit[e, 1], unit[e, 2]
+        h0, h1, h2, h3 = hermite(part[e])
+        row, w, x = sends[to[e]], table[piece[e]], table[piece[e] + 1]
         for c in range(size // LANES):
-            a, p, o = c * 5 * LANES, c * 12 * LANES, c * 4 * LANES
+            a, p, o = c * 5 * LANES, c * 6 * LANES, c * 4 * LANES
             for k in range(LANES):
-                w1 = w[p + k] + t * w[p + 16 + k] + t2 * w[p + 32 + k] + t3 * w[p + 48 + k]
-                w2 = w[p + 64 + k] + t * w[p + 80 + k] + t2 * w[p + 96 + k] + t3 * w[p + 112 + k]
+                w1 = h0 * w[p + k] + h1 * w[p + 16 + k] + h2 * x[p + k] + h3 * x[p + 16 + k]
+                w2 = h0 * w[p + 32 + k] + h1 * w[p + 48 + k] + h2 * x[p + 32 + k] + h3 * x[p + 48 + k]
                 along = w2 * row[a + 16 + k]
                 out[o + k] += w1 * row[a + k]
                 if deep:
-                    w3 = w[p + 128 + k] + t * w[p + 144 + k] + t2 * w[p + 160 + k] + t3 * w[p + 176 + k]
+                    w3 = h0 * w[p + 64 + k] + h1 * w[p + 80 + k] + h2 * x[p + 64 + k] + h3 * x[p + 80 + k]
                     out[o + 16 + k] += along * ux + w3 * row[a + 32 + k]
                     out[o + 32 + k] += along * uy + w3 * row[a + 48 + k]
                     out[o + 48 + k] += along * uz + w3 * row[a + 64 + k]
@@ -130,35 +137,35 @@ def receive(start, stop, to, unit, piece, part, table, sends, out, size, deep):
                     out[o + 48 + k] += along * uz
 
 
-@numba.njit(inline="always", fastmath=FAST)
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
 def give_back(start, stop, to, unit, piece, part, scale, table, row, grads, out, g, size, deep):
     """Gradients that come back to an atom through the messages it sent, out = Σ W₁ g_s, Σ W₂ g_v·r̂, Σ W₃ g_v (3), and those with
     respect to the vector of each message, added to `g`; that vector runs from receiver to sender, against `unit`."""
     out[: 5 * size] = f32(0)
     for e in range(start, stop):
-        ux, uy, uz, r, t = -unit[e, 0], -unit[e, 1], -unit[e, 2], unit[e, 3], part[e]
-        t2 = t * t
-        t3, d2, d3 = t2 * t, f32(2) * t, f32(3) * t2
-        grad, w = grads[to[e]], table[piece[e]]
+        ux, uy, uz, r = -unit[e, 0], -unit[e, 1], -unit[e, 2], unit[e, 3]
+        h0, h1, h2, h3 = hermite(part[e])
+        d0, d1, d3 = hermite_slope(part[e])
+        grad, w, x = grads[to[e]], table[piece[e]], table[piece[e] + 1]
         slope = px = py = pz = f32(0)
         for c in range(size // LANES):
-            a, p, b = c * 5 * LANES, c * 12 * LANES, c * 4 * LANES
+            a, p, b = c * 5 * LANES, c * 6 * LANES, c * 4 * LANES
             for k in range(LANES):
                 gs, gx, gy, gz = grad[b + k], grad[b + 16 + k], grad[b + 32 + k], grad[b + 48 + k]
                 s1, s2 = row[a + k], row[a + 16 + k]
                 along = gx * ux + gy * uy + gz * uz
-                w2 = w[p + 64 + k] + t * w[p + 80 + k] + t2 * w[p + 96 + k] + t3 * w[p + 112 + k]
-                v1 = w[p + 16 + k] + d2 * w[p + 32 + k] + d3 * w[p + 48 + k]
-                v2 = w[p + 80 + k] + d2 * w[p + 96 + k] + d3 * w[p + 112 + k]
+                w2 = h0 * w[p + 32 + k] + h1 * w[p + 48 + k] + h2 * x[p + 32 + k] + h3 * x[p + 48 + k]
+                v1 = d0 * (w[p + k] - x[p + k]) + d1 * w[p + 16 + k] + d3 * x[p + 16 + k]
+                v2 = d0 * (w[p + 32 + k] - x[p + 32 + k]) + d1 * w[p + 48 + k] + d3 * x[p + 48 + k]
                 part_slope = v1 * gs * s1 + v2 * along * s2
                 q = w2 * s2
                 px += q * gx
                 py += q * gy
                 pz += q * gz
                 if deep:
-                    w1 = w[p + k] + t * w[p + 16 + k] + t2 * w[p + 32 + k] + t3 * w[p + 48 + k]
-                    w3 = w[p + 128 + k] + t * w[p + 144 + k] + t2 * w[p + 160 + k] + t3 * w[p + 176 + k]
-                    v3 = w[p + 144 + k] + d2 * w[p + 160 + k] + d3 * w[p + 176 + k]
+                    w1 = h0 * w[p + k] + h1 * w[p + 16 + k] + h2 * x[p + k] + h3 * x[p + 16 + k]
+                    w3 = h0 * w[p + 64 + k] + h1 * w[p + 80 + k] + h2 * x[p + 64 + k] + h3 * x[p + 80 + k]
+                    v3 = d0 * (w[p + 64 + k] - x[p + 64 + k]) + d1 * w[p + 80 + k] + d3 * x[p + 80 + k]
                     part_slope += v3 * (gx * row[a + 32 + k] + gy * row[a + 48 + k] + gz * row[a + 64 + k])
                     out[a + k] += w1 * gs
                     out[a + 16 + k] += w2 * along
@@ -172,7 +179,7 @@ def give_back(start, stop, to, unit, piece, part, scale, table, row, grads, out,
         g[e, 2] += radial * uz + pz / r
 
 
-@numba.njit(inline="always", fastmath=FAST)
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
 def silu(x, bias, out):
     """x += bias; out = x sigmoid(x)."""
     for i in range(x.shape[0]):
@@ -182,7 +189,7 @@ def silu(x, bias, out):
             out[i, f] = y * sigmoid(y)
 
 
-@numba.njit(inline="always", fastmath=FAST)
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
 def silu_back(x, grad):
     """grad *= derivative of x sigmoid(x)."""
     for i in range(x.shape[0]):
@@ -192,14 +199,15 @@ def silu_back(x, grad):
             grad[i, f] *= p * (f32(1) + y * (f32(1) - p))
 
 
-@numba.njit(parallel=True, fastmath=FAST, cache=True)
+@numba.njit(parallel=True, fastmath=FAST, error_model="numpy", cache=True)
 def interact(deep, last, first, count, to, unit, piece, part, table, sends, s, v_in, v_message, gate_hidden, mix, gate1, bias1, gate2, bias2,
              phi1, b1, phi2, b2, v_next, phi_hidden, phi3, sends_next):  # fmt: skip
     """One interaction: messages, update, and what the atoms send next. Keeps what the adjoint needs."""
     n, size = s.shape
     groups = size // LANES
-    for block in prange((n + BLOCK - 1) // BLOCK):
-        low, high = block * BLOCK, min(n, (block + 1) * BLOCK)
+    step = block_size(n)
+    for block in prange((n + step - 1) // step):
+        low, high = block * step, min(n, (block + 1) * step)
         m = high - low
         out = np.empty(4 * size, np.float32)
         vectors = np.empty((3 * m, size), np.float32)
@@ -257,7 +265,7 @@ def interact(deep, last, first, count, to, unit, piece, part, table, sends, s, v
                         sends_next[low + i, o + 64] = third * v_next[low + i, 2, f]
 
 
-@numba.njit(inline="always", fastmath=FAST)
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
 def update_back(low, high, gs, gv, v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t, grads):
     """Adjoint of the update for a block: gs [m, F], gv [3m, F] with respect to what left it → `grads` of what came in."""
     m, size = gs.shape
@@ -301,30 +309,14 @@ def update_back(low, high, gs, gv, v_message, gate_hidden, mix, mix_t, gate1_t, 
                 grads[low + i, o + 48] = gv[3 * i + 2, f] + gm[3 * i + 2, f]
 
 
-@numba.njit(parallel=True, fastmath=FAST, cache=True)
-def top(
-    s,
-    out1,
-    out1_t,
-    out_bias,
-    out2,
-    constant,
-    v_message,
-    gate_hidden,
-    mix,
-    mix_t,
-    gate1_t,
-    gate2,
-    bias2,
-    gate2_t,
-    grads,
-    energy,
-    scale,
-):
+@numba.njit(parallel=True, fastmath=FAST, error_model="numpy", cache=True)
+def top(s, out1, out1_t, out_bias, out2, constant, v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t,
+        grads, energy, scale):  # fmt: skip
     """Energies of the atoms from their final scalars, then the adjoint down through the last update."""
     n, size = s.shape
-    for block in prange((n + BLOCK - 1) // BLOCK):
-        low, high = block * BLOCK, min(n, (block + 1) * BLOCK)
+    step = block_size(n)
+    for block in prange((n + step - 1) // step):
+        low, high = block * step, min(n, (block + 1) * step)
         m = high - low
         hidden = np.dot(s[low:high], out1)
         active = np.empty_like(hidden)
@@ -342,13 +334,14 @@ def top(
         update_back(low, high, gs, gv, v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t, grads)
 
 
-@numba.njit(parallel=True, fastmath=FAST, cache=True)
+@numba.njit(parallel=True, fastmath=FAST, error_model="numpy", cache=True)
 def return_messages(first, count, to, unit, piece, part, pieces_per_length, table, sends, grads, g, v_in, phi3, phi_hidden, phi1_t, phi2_t,
                     v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t, grads_below):  # fmt: skip
     """Adjoint of one layer's messages and of the update of the layer below it."""
     n, size = phi3.shape
-    for block in prange((n + BLOCK - 1) // BLOCK):
-        low, high = block * BLOCK, min(n, (block + 1) * BLOCK)
+    step = block_size(n)
+    for block in prange((n + step - 1) // step):
+        low, high = block * step, min(n, (block + 1) * step)
         m = high - low
         out = np.empty(5 * size, np.float32)
         gphi = np.empty((m, 3 * size), np.float32)
@@ -375,7 +368,7 @@ def return_messages(first, count, to, unit, piece, part, pieces_per_length, tabl
         update_back(low, high, gs, gv, v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t, grads_below)
 
 
-@numba.njit(parallel=True, fastmath=FAST, cache=True)
+@numba.njit(parallel=True, fastmath=FAST, error_model="numpy", cache=True)
 def return_first(first, count, to, unit, piece, part, pieces_per_length, table, sends, species, grads, g):
     """Adjoint of the first layer's messages: only the edges' vectors matter, there is nothing below."""
     size = grads.shape[1] // 4
@@ -386,13 +379,14 @@ def return_first(first, count, to, unit, piece, part, pieces_per_length, table, 
         )  # fmt: skip
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, error_model="numpy", cache=True)
 def collect(first, count, where, back, unit, g, forces, virials):
     """Forces, and the virial of each block of atoms, from the gradients of the edges' vectors."""
     n = len(count)
-    for block in prange((n + BLOCK - 1) // BLOCK):
+    step = block_size(n)
+    for block in prange((n + step - 1) // step):
         virials[block] = 0.0
-        for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
+        for i in range(block * step, min(n, (block + 1) * step)):
             x = y = z = 0.0
             for e in range(first[i], first[i + 1]):
                 at = where[e]

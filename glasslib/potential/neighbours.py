@@ -8,6 +8,7 @@ import numba
 import numpy as np
 from vesin import NeighborList
 
+from ..errors import GlasslibError
 from .graph import check_geometry
 
 
@@ -33,6 +34,18 @@ def _reverse(first, neighbour, shift):
                     high = middle
             back[e] = low
     return back
+
+
+def _canonical(centre, neighbour, shift, n):
+    """One integer for each edge, in the order of (centre, neighbour, image)."""
+    low = shift.min(0, initial=0)
+    spans = shift.max(0, initial=0) - low + 1
+    key = centre.astype(np.int64) * n + neighbour.astype(np.int64)
+    if np.prod([float(n), float(n), *spans.astype(float)]) > 2.0**62:
+        raise GlasslibError("atoms lie too many cells apart for a neighbour list: wrap the positions before the run")
+    for k in range(3):
+        key = key * spans[k] + (shift[:, k] - low[k])
+    return key
 
 
 class Neighbours:
@@ -71,7 +84,7 @@ class Neighbours:
         # One thread: the order within a row is then the same on every machine, and sorting makes it canonical.
         search = NeighborList(cutoff=self.cutoff + self.skin, full_list=True)
         centre, neighbour, shift = search.compute(points=positions, box=cell, periodic=periodic, quantities="ijS")
-        order = np.lexsort((shift[:, 2], shift[:, 1], shift[:, 0], neighbour, centre))
+        order = np.argsort(_canonical(centre, neighbour, shift, len(atoms)))
         self.neighbour = neighbour[order].astype(np.int32)
         self.shift = shift[order].astype(np.int32)
         self.first = np.concatenate([[0], np.bincount(centre, minlength=len(atoms)).cumsum()]).astype(np.int64)

@@ -1,0 +1,127 @@
+"""Time of one evaluation (energy, forces, stress): compiled kernels against the readable model in PyTorch.
+
+    python benchmarks/kernels.py --features 64 128 --atoms 300 2997 29997 --out kernels.json
+
+Rounds are interleaved, every evaluation is of a moved configuration, medians and minima are taken; processor time beside the wall time
+tells how much other work shared the cores. The compiled kernel includes its neighbour list: reused while the skin lasts, and one rebuild
+shared by the steps that it lasts in a melt at 3000 K.
+"""
+
+import argparse
+import json
+import resource
+import time
+from pathlib import Path
+from statistics import median
+
+import numba
+import numpy as np
+import torch
+
+from glasslib import random_structure
+from glasslib.potential.fast import Fast
+from glasslib.potential.graph import build, species_index
+from glasslib.potential.model import Potential
+from glasslib.potential.painn import PaiNN
+from glasslib.provenance import processor
+
+LARGEST_READABLE = 5000  # atoms; autograd keeps every edge's features
+STEPS_PER_LIST = 15  # at 1 fs: fast atoms cover half the skin of 0.6 Å
+
+
+def melt(atoms):
+    """A random NS2 structure at the density of the melt; large ones are repeats of one of about 3,000 atoms."""
+    copies = max(1, round(atoms / 2997))
+    structure = random_structure("NS2", atoms=atoms // copies, density=2.32, seed=1)
+    sides = min(
+        (
+            (a, b, copies // (a * b))
+            for a in range(1, copies + 1)
+            for b in range(1, copies + 1)
+            if copies % (a * b) == 0
+        ),
+        key=max,
+    )
+    return structure.repeat(sides)
+
+
+def timed(call):
+    """Result, wall time and processor time of a call, s."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = call()
+    return result, time.perf_counter() - wall, time.process_time() - cpu
+
+
+def measure(features, atoms, rounds):
+    """One row of the table."""
+    torch.manual_seed(0)
+    structure, rng = melt(atoms), np.random.default_rng(0)
+    potential = Potential(PaiNN(features=features), [-430.0, -5.0, -100.0], 2.0)
+    kinds = species_index(structure, potential.species).astype(np.int64)
+    fast = Fast(potential)
+    fast.compute(structure, kinds)
+    readable = len(structure) <= LARGEST_READABLE
+    times = {"fast": [], "fast cpu": [], "list": [], "eager": [], "eager cpu": []}
+    for _ in range(rounds):
+        structure.positions += rng.normal(0, 0.005, structure.positions.shape)
+        for _ in range(3):
+            (energies, forces, virial), wall, cpu = timed(lambda: fast.compute(structure, kinds))
+            times["fast"].append(wall)
+            times["fast cpu"].append(cpu)
+        fast.neighbours.forget()
+        times["list"].append(timed(lambda: fast.neighbours.update(structure))[1])
+        if readable:
+            result, wall, cpu = timed(lambda: potential(build([structure], potential.species, potential.cutoff)))
+            times["eager"].append(wall)
+            times["eager cpu"].append(cpu)
+    row = {"features": features, "atoms": len(structure), "edges": int(fast.count.sum())}
+    row |= {f"{name} ms": round(1e3 * median(values), 3) for name, values in times.items() if values}
+    row |= {f"{name} least ms": round(1e3 * min(values), 3) for name, values in times.items() if values}
+    row["step ms"] = round(row["fast ms"] + row["list ms"] / STEPS_PER_LIST, 3)
+    row["step least ms"] = round(row["fast least ms"] + row["list least ms"] / STEPS_PER_LIST, 3)
+    row["peak memory MB"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    if readable:
+        row["ratio"] = round(row["eager ms"] / row["step ms"], 1)
+        row["ratio of least"] = round(row["eager least ms"] / row["step least ms"], 1)
+        row["energy eV/atom"] = float(abs(energies.sum() - float(result["energy"])) / len(structure))
+        difference = forces - result["forces"].numpy()
+        row["force rms eV/Å"] = float(np.sqrt(np.mean(difference**2)))
+        row["force largest eV/Å"] = float(np.abs(difference).max())
+        row["stress eV/Å³"] = float(np.abs(virial / structure.get_volume() - result["stress"][0].numpy()).max())
+    return row
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--features", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--atoms", type=int, nargs="+", default=[300, 2997, 29970])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=None, help="default: all cores")
+    parser.add_argument("--out", help="write the numbers as JSON here")
+    options = parser.parse_args()
+    threads = options.threads or numba.config.NUMBA_NUM_THREADS
+    numba.set_num_threads(threads)
+    torch.set_num_threads(threads)
+    print(
+        f"{'F':>4} {'atoms':>6} {'step':>9} {'least':>9} {'cpu':>9} {'µs/atom':>8} {'eager':>9} {'least':>9} {'cpu':>9} {'ratio':>6}   ms; medians"
+    )
+    rows = []
+    for atoms in options.atoms:  # small ones first: the peak of memory only grows
+        for features in options.features:
+            row = measure(features, atoms, options.rounds)
+            rows.append(row)
+            eager = [
+                row.get(key, float("nan")) for key in ("eager ms", "eager least ms", "eager cpu least ms", "ratio")
+            ]
+            print(
+                f"{features:4d} {row['atoms']:6d} {row['step ms']:9.2f} {row['step least ms']:9.2f} {row['fast cpu least ms']:9.2f} "
+                f"{1e3 * row['step least ms'] / row['atoms']:8.2f} {eager[0]:9.1f} {eager[1]:9.1f} {eager[2]:9.1f} {eager[3]:6.1f}",
+                flush=True,
+            )
+    if options.out:
+        content = {"rows": rows, "machine": {"processor": processor(), "threads": threads}, "rounds": options.rounds}
+        Path(options.out).write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
