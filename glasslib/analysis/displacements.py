@@ -10,7 +10,7 @@ from numba import njit, prange
 from ..errors import GlasslibError
 from .lags import chosen_lags, frame_pairs
 
-PART_BYTES = 200_000_000  # of positions held at a time
+PART_BYTES = 350_000_000  # of positions held at a time
 SUM_BYTES = 100_000_000  # of partial sums
 
 
@@ -96,10 +96,18 @@ def parts(trajectory, frames, drift=True, atoms=None):
             here = np.flatnonzero(slot[span] >= 0)
             if len(here) == 0:
                 continue
-            moved = block[np.ix_(here, part)] - start[part] - shift[span][here][:, None, :]
-            first = slot[span][here[0]]
-            held[:, :, first : first + len(here)] = moved.transpose(1, 2, 0)
+            gather(held, block, here, part, start, shift[span], slot[span][here[0]])
         yield part, held
+
+
+@njit(parallel=True, cache=True)
+def gather(held, block, frames, atoms, start, shift, first):
+    """Write displacements of some frames and atoms of a block [frames, atoms, 3] into held [atoms, 3, frames] from frame `first` on."""
+    for a in prange(len(atoms)):
+        atom = atoms[a]
+        for c in range(3):
+            for k in range(len(frames)):
+                held[a, c, first + k] = block[frames[k], atom, c] - start[atom, c] - shift[frames[k], c]
 
 
 def pair_means(trajectory, pairs, kernel, values, width, drift=True):
