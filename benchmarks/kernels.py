@@ -81,13 +81,14 @@ def measure(features, atoms, rounds):
     row["step least ms"] = round(row["fast least ms"] + row["list least ms"] / STEPS_PER_LIST, 3)
     row["peak memory MB"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     if readable:
+        result = {name: value.detach().numpy() for name, value in result.items()}
         row["ratio"] = round(row["eager ms"] / row["step ms"], 1)
         row["ratio of least"] = round(row["eager least ms"] / row["step least ms"], 1)
-        row["energy eV/atom"] = float(abs(energies.sum() - float(result["energy"])) / len(structure))
-        difference = forces - result["forces"].numpy()
+        row["energy eV/atom"] = float(abs(energies.sum() - result["energy"][0]) / len(structure))
+        difference = forces - result["forces"]
         row["force rms eV/Å"] = float(np.sqrt(np.mean(difference**2)))
         row["force largest eV/Å"] = float(np.abs(difference).max())
-        row["stress eV/Å³"] = float(np.abs(virial / structure.get_volume() - result["stress"][0].numpy()).max())
+        row["stress eV/Å³"] = float(np.abs(virial / structure.get_volume() - result["stress"][0]).max())
     return row
 
 
