@@ -128,8 +128,8 @@ def ratios(results, variable, above, below):
     for (composition, temperature), data in results.items():
         if not {above, below} <= set(data.species.values.tolist()):
             continue
-        (a, da), (b, db) = (
-            (float(data[name].sel(species=s)) for name in (variable, f"{variable}_sem")) for s in (above, below)
+        a, b, da, db = (
+            float(data[name].sel(species=s)) for name in (variable, f"{variable}_sem") for s in (above, below)
         )
         ratio = a / b
         error = abs(ratio) * ((da / a) ** 2 + (db / b) ** 2) ** 0.5

@@ -34,10 +34,10 @@ def order(differences, p):
     return xr.Dataset({"difference": ("pair", differences), "p": ("pair", p)}, {"pair": ["Na-O", "Na-Si", "O-Si"]})
 
 
-def bimodality(significance, second=3.2):
+def bimodality(significance, second=3.2, error=0.002):
     n = len(significance)
     data = {name: (("species", "time"), np.tile(values, (3, 1))) for name, values in (
-        ("significance", significance), ("rise_sem", np.full(n, 0.01)), ("second", np.full(n, second)),
+        ("significance", significance), ("rise", error * np.array(significance)), ("rise_sem", np.full(n, error)), ("second", np.full(n, second)),
     )}  # fmt: skip
     return xr.Dataset(data, {"species": SPECIES, "time": np.geomspace(0.1, 10, n)})
 
@@ -81,6 +81,11 @@ def test_a_second_maximum_is_a_hop_only_beyond_what_many_looks_would_give():
         claims.hopping({("NS2", 2000.0): bimodality([0.5])}, {("NS2", 2000.0): diffusion(0)}).verdict
         == claims.NOT_RESOLVED
     )
+
+
+def test_noise_that_could_hide_a_second_maximum_leaves_the_claim_open():
+    noisy = bimodality([2.0] * 5, error=0.05)
+    assert claims.hopping({("NS2", 2000.0): noisy}, {("NS2", 2000.0): diffusion()}).verdict == claims.NOT_RESOLVED
 
 
 def test_no_second_maximum_anywhere_is_no_hop():
@@ -160,4 +165,5 @@ def test_the_table_holds_every_claim_and_every_set_of_runs():
     found = claims.judge({"non_gaussian_peak": {("NS2", 2000.0): peaks([0.5] * 3)}})
     text = claims.as_html({"a <run>": found, "another": found})
     assert text.count("<tr>") == 1 + 2 * len(claims.CLAIMS)
+    assert claims.as_html({"run": found}, brief=True).count("<tr>") == 1 + 4
     assert "a &lt;run&gt;" in text and "<run>" not in text

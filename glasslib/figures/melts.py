@@ -253,7 +253,8 @@ def jumps(results, species, *, title=None):
     Parameters
     ----------
     results : dict
-        (composition, temperature) → Dataset of `analysis.bimodality`. Fits that are no better than a single Gaussian are left out.
+        (composition, temperature) → Dataset of `analysis.bimodality`. Lag times of the rattle in the cage, below 0.05 ps, and fits
+        no better than a single Gaussian are left out.
     """
     names, colours = compositions(results), temperature_colours([t for _, t in results])
     figure, axes = panels(2, len(names), height=1.8, sharex=True, sharey="row")
@@ -262,7 +263,8 @@ def jumps(results, species, *, title=None):
             continue
         one = data.sel(species=species)
         keep = (
-            (one.improvement > 1.5)
+            (one.time > 0.05)
+            & (one.improvement > 1.5)
             & (one.hop_length > 1.5 * one.stay_width)
             & (one.hop_fraction_sem < one.hop_fraction)
         )
