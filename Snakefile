@@ -92,7 +92,8 @@ rule simulate:
     input:
         library(pipeline.SIMULATION), potential(),
     output:
-        trajectory=f"{RUN}/trajectories/{{composition}}_{{temperature}}K_{{replica}}.h5",
+        # update: Snakemake would delete a finished trajectory before a rerun; the dynamics decide whether it is still good
+        trajectory=update(f"{RUN}/trajectories/{{composition}}_{{temperature}}K_{{replica}}.h5"),
         notebook=f"{RUN}/simulations/{{composition}}_{{temperature}}K_{{replica}}.ipynb",
     params:
         values=lambda w: values(
