@@ -3,7 +3,7 @@
 from .melts import against_time, as_png, diffusion, front, hop_lengths, jumps, points, van_hove, without_species
 from .potentials import conservation, coverage, dimers, errors, history, labels, parity, reliability, run_log
 from .structure import angles, bars, by_distance, structure_factor
-from .style import SPECIES, about, style
+from .theme import SPECIES, about, style
 
 __all__ = [
     "SPECIES", "about", "against_time", "angles", "as_png", "bars", "by_distance", "conservation", "coverage", "diffusion", "dimers",

@@ -5,8 +5,8 @@ import numpy as np
 import seaborn as sns
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from . import style
-from .style import (
+from . import theme
+from .theme import (
     GREY,
     colour,
     compositions,
@@ -121,7 +121,7 @@ def diffusion(table, fits=None, shipped=None):
                     some = part[part.diffusive == whole]
                     ax.errorbar(
                         1000 / some.temperature, some.D, np.nan_to_num(some.D_sem), ls="none", capsize=2, lw=1, color=colour(species),
-                        marker=style.MARKERS.get(species, "o") if marks is None else "x+*dv"[marks % 5], ms=6 if marks is None else 4,
+                        marker=theme.MARKERS.get(species, "o") if marks is None else "x+*dv"[marks % 5], ms=6 if marks is None else 4,
                         mfc=colour(species) if whole else "white", alpha=1.0 if marks is None else 0.75,
                     )  # fmt: skip
         if fits is not None:
@@ -134,7 +134,7 @@ def diffusion(table, fits=None, shipped=None):
                     1000 / t,
                     fit.D_0 * np.exp(-fit.E / (BOLTZMANN * t)),
                     color=colour(fit.species),
-                    ls=style.DASHES.get(fit.species, "-"),
+                    ls=theme.DASHES.get(fit.species, "-"),
                     lw=1.2,
                 )
         ax.set(yscale="log", xlabel="1000 K / T")
@@ -142,14 +142,14 @@ def diffusion(table, fits=None, shipped=None):
         ax.yaxis.set_minor_formatter(NullFormatter())
     axes[0, 0].set_ylabel("D (Å²/ps)")
     entries = {
-        s: {"color": colour(s), "marker": style.MARKERS.get(s, "o"), "ls": "none", "ms": 6}
+        s: {"color": colour(s), "marker": theme.MARKERS.get(s, "o"), "ls": "none", "ms": 6}
         for s in ordered(table.species)
     }
     entries["not yet diffusive"] = {"color": GREY, "marker": "o", "mfc": "white", "ls": "none", "ms": 6}
     entries |= {
         label: {"color": GREY, "marker": "x+*dv"[k % 5], "ls": "none", "ms": 4} for k, label in enumerate(shipped or {})
     }
-    style.legend(figure, entries)
+    theme.legend(figure, entries)
     return figure
 
 
@@ -171,8 +171,8 @@ def points(table, value, label, *, log=False, level=None, bound=None, shared=Tru
             part = table[table.composition == composition].sort_values("temperature")
             part = part[part.species == name] if name else part
             ax.errorbar(
-                part.temperature, part[value], np.nan_to_num(part[f"{value}_sem"]), color=colour(name), marker=style.MARKERS.get(name, "o"),
-                ls=style.DASHES.get(name, "-"), capsize=2, ms=5, lw=1.2,
+                part.temperature, part[value], np.nan_to_num(part[f"{value}_sem"]), color=colour(name), marker=theme.MARKERS.get(name, "o"),
+                ls=theme.DASHES.get(name, "-"), capsize=2, ms=5, lw=1.2,
             )  # fmt: skip
             if bound:
                 open_ = part[part[value].isna() & (part.reached == 0)]
@@ -188,10 +188,10 @@ def points(table, value, label, *, log=False, level=None, bound=None, shared=Tru
         ax.margins(x=0.12)
     axes[0, 0].set_ylabel(label)
     if species != [None] and len(species) > 1:
-        style.legend(
+        theme.legend(
             figure,
             {
-                s: {"color": colour(s), "marker": style.MARKERS.get(s, "o"), "ls": style.DASHES.get(s, "-")}
+                s: {"color": colour(s), "marker": theme.MARKERS.get(s, "o"), "ls": theme.DASHES.get(s, "-")}
                 for s in species
             },
         )
@@ -242,7 +242,7 @@ def van_hove(results, species, times, *, log=False, found=None, title=None):
     figure.supylabel(f"4πr²G$_s$ of {species} (1/Å)", fontsize=9.5)
     figure.supxlabel("distance travelled r (Å)", fontsize=9.5)
     row_names(axes, rows)
-    style.legend(figure, {f"{t:g} ps": h for t, h in zip(times, hues, strict=True)}, "lag time")
+    theme.legend(figure, {f"{t:g} ps": h for t, h in zip(times, hues, strict=True)}, "lag time")
     heading(figure, results, title)
     return figure
 
@@ -325,14 +325,14 @@ def front(van_hove_results, alpha, diffusion_table, state):
     time = float(van_hove_results[state].time[-1]) / 4
     for name in ordered(van_hove_results[state].species.values):
         one = van_hove_results[state].sel(species=name).sel(time=time, method="nearest")
-        curve(left, one.r, one.P, one.P_sem, color=colour(name), ls=style.DASHES.get(name, "-"))
+        curve(left, one.r, one.P, one.P_sem, color=colour(name), ls=theme.DASHES.get(name, "-"))
         one = alpha[state].sel(species=name)
         one = one.sel(time=slice(0.01, None))
-        curve(middle, one.time, one.alpha_2, one.alpha_2_sem, color=colour(name), ls=style.DASHES.get(name, "-"))
+        curve(middle, one.time, one.alpha_2, one.alpha_2_sem, color=colour(name), ls=theme.DASHES.get(name, "-"))
         part = diffusion_table[(diffusion_table.species == name) & (diffusion_table.composition == state[0])]
         right.errorbar(
-            1000 / part.temperature, part.D, np.nan_to_num(part.D_sem), color=colour(name), marker=style.MARKERS.get(name, "o"), capsize=2,
-            ls=style.DASHES.get(name, "-"), ms=5, label=name,
+            1000 / part.temperature, part.D, np.nan_to_num(part.D_sem), color=colour(name), marker=theme.MARKERS.get(name, "o"), capsize=2,
+            ls=theme.DASHES.get(name, "-"), ms=5, label=name,
         )  # fmt: skip
     left.set(
         xlim=(0, 6),

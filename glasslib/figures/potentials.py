@@ -4,7 +4,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from .style import DASHES, GREY, SPECIES, colour, compositions, legend, ordered, panels
+from .theme import DASHES, GREY, SPECIES, colour, compositions, legend, ordered, panels
 
 PARTS = {"train": "#2b7bba", "validation": "#dd9a00", "test": "#9c1c33"}
 

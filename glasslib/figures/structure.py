@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .style import GREY, compositions, curve, heading, panels, row_names, temperature_colours, temperature_legend
+from .theme import GREY, compositions, curve, heading, panels, row_names, temperature_colours, temperature_legend
 
 
 def by_distance(results, variable, label, *, pairs=("O-Si", "Na-O", "Na-Na"), limits=(1, 7), title=None):
