@@ -16,7 +16,7 @@ import yaml
 
 from . import notebook
 from .errors import GlasslibError
-from .files import atomic, folder
+from .files import atomic, folder, read_json, write_json
 from .sweep import trajectory_path
 from .systems import composition, random_structure
 
@@ -230,12 +230,30 @@ def stage(run, target="_build/source"):
             problems.append(f"{source.stem} has not been executed")
             continue
         problems += [f"{source.stem}: {reason}" for reason in notebook.stale(executed)]
-        shutil.copyfile(executed, target / "notebooks" / source.name)
+        write_json(target / "notebooks" / source.name, tidy(read_json(executed)))
     if problems:
         raise GlasslibError(
             f"the book of {run} would be out of date: {'; '.join(problems)}: run `glasslib run {Path(run).name}` again"
         )
     return target
+
+
+def tidy(executed):
+    """An executed notebook for readers: its parameters cell shows the values that were used, papermill's own cell is gone."""
+    given = {}
+    for cell in executed["cells"]:
+        if "injected-parameters" in cell["metadata"].get("tags", []):
+            exec("".join(cell["source"]), {}, given)  # assignments of literals that papermill wrote
+    cells = [cell for cell in executed["cells"] if "injected-parameters" not in cell["metadata"].get("tags", [])]
+    for cell in cells:
+        if "parameters" in cell["metadata"].get("tags", []):
+            cell["source"] = re.sub(
+                r"^(\w+) = (.*?)(  # .*)$",
+                lambda line: f"{line[1]} = {given[line[1]]!r}{line[3]}" if line[1] in given else line[0],
+                "".join(cell["source"]),
+                flags=re.M,
+            )
+    return executed | {"cells": cells}
 
 
 def build_book(run, output="."):

@@ -17,7 +17,10 @@ def written(tmp_path, change):
 @pytest.mark.parametrize("name", ["quick", "standard", "paper"])
 def test_shipped_profiles_are_valid(name):
     profile = workflow.load_profile(name)
-    assert len(workflow.states(profile)) == len(profile["compositions"]) * len(profile["temperatures"]) * profile["replicas"]
+    assert (
+        len(workflow.states(profile))
+        == len(profile["compositions"]) * len(profile["temperatures"]) * profile["replicas"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,11 +60,17 @@ def test_yaml_cannot_run_code(tmp_path):
 def test_values_of_a_profile_reach_the_notebook():
     profile = workflow.load_profile("quick")
     given = workflow.parameters(profile, "04_simulation", "runs/quick", composition="NS4", nonsense=1)
-    assert given["atoms"] == QUICK["04_simulation"]["atoms"] and given["composition"] == "NS4" and "nonsense" not in given
+    assert (
+        given["atoms"] == QUICK["04_simulation"]["atoms"] and given["composition"] == "NS4" and "nonsense" not in given
+    )
 
 
 def test_parse_values_reads_json_and_leaves_words():
-    assert workflow.parse_values([("q", "[1.7, 2]"), ("composition", "NS2"), ("n", "3")]) == {"q": [1.7, 2], "composition": "NS2", "n": 3}
+    assert workflow.parse_values([("q", "[1.7, 2]"), ("composition", "NS2"), ("n", "3")]) == {
+        "q": [1.7, 2],
+        "composition": "NS2",
+        "n": 3,
+    }
 
 
 def test_types_of_notebook_parameters():
@@ -91,3 +100,17 @@ def test_a_signature_goes_stale_with_its_inputs(tmp_path):
     assert "the library has changed" in notebook.stale(executed)
     executed.write_text(json.dumps({"cells": []}))
     assert notebook.stale(executed) != []
+
+
+def test_readers_see_the_values_that_were_used_and_no_injected_cell():
+    cells = [
+        {
+            "metadata": {"tags": ["parameters"]},
+            "source": ["a = 1.0  # K, one\n", "b = 'x'  # name\n", "c = [1, 2]  # ps, two"],
+        },
+        {"metadata": {"tags": ["injected-parameters"]}, "source": ["# Parameters\n", "a = 2.5\n", 'b = "y # z"\n']},
+        {"metadata": {}, "source": ["print(a)"]},
+    ]
+    shown = workflow.tidy({"cells": cells})["cells"]
+    assert len(shown) == 2
+    assert "".join(shown[0]["source"]) == "a = 2.5  # K, one\nb = 'y # z'  # name\nc = [1, 2]  # ps, two"
