@@ -5,7 +5,7 @@ from scipy.optimize import curve_fit
 from scipy.stats import t as student
 
 from .dataset import dataset, described
-from .displacements import checked, constant_cell, histogram, parts, symbols
+from .displacements import checked, constant_cell, histogram, species_parts, symbols
 from .lags import chosen_lags, frame_pairs
 from .van_hove_self import bins
 
@@ -123,12 +123,9 @@ def block_densities(replicas, r, time, origins, drift):
         frames = np.union1d(pairs.first, pairs.second)
         first, second = np.searchsorted(frames, pairs.first), np.searchsorted(frames, pairs.second)
         total = np.zeros((len(names), blocks * len(lags), count))
-        for atoms, positions in parts(replica, frames, drift):
-            for k, name in enumerate(names):
-                mine = replica.species[atoms] == name
-                if mine.any():
-                    chosen = np.ascontiguousarray(positions[mine])
-                    total[k] += histogram(chosen, first, second, cell, blocks * len(lags), low, width, count, 8).sum(0)
+        for name, positions in species_parts(replica, frames, drift):
+            found = histogram(positions, first, second, cell, blocks * len(lags), low, width, count, 8)
+            total[names.index(name)] += found.sum(0)
         number = np.array([(replica.species == s).sum() for s in names])[:, None, None]
         pairs_in = np.bincount(cell, minlength=blocks * len(lags))[None, :, None]
         with np.errstate(invalid="ignore", divide="ignore"):

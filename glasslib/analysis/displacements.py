@@ -10,7 +10,7 @@ from numba import njit, prange
 from ..errors import GlasslibError
 from .lags import chosen_lags, frame_pairs
 
-PART_BYTES = 350_000_000  # of positions held at a time
+PART_BYTES = 270_000_000  # of positions held at a time
 SUM_BYTES = 100_000_000  # of partial sums
 
 
@@ -66,7 +66,7 @@ def centre_of_mass(trajectory):
     return drift
 
 
-def parts(trajectory, frames, drift=True, atoms=None):
+def parts(trajectory, frames, drift=True, atoms=None, reuse=False):
     """Iterate over parts of the atoms.
 
     Parameters
@@ -77,6 +77,8 @@ def parts(trajectory, frames, drift=True, atoms=None):
         Remove the motion of the centre of mass of all atoms of the trajectory.
     atoms : int array, optional
         Default: all.
+    reuse : bool
+        Overwrite one part by the next: half the memory, where a part is not kept.
 
     Yields
     ------
@@ -91,13 +93,24 @@ def parts(trajectory, frames, drift=True, atoms=None):
     slot[frames] = np.arange(len(frames))
     for begin in range(0, len(atoms), size):
         part = atoms[begin : begin + size]
-        held = np.empty((len(part), 3, len(frames)))
+        if begin == 0 or not reuse:
+            space = np.empty((len(part), 3, len(frames)))
+        held = space[: len(part)]
         for span, block in trajectory.blocks():
             here = np.flatnonzero(slot[span] >= 0)
             if len(here) == 0:
                 continue
             gather(held, block, here, part, start, shift[span], slot[span][here[0]])
         yield part, held
+
+
+def species_parts(trajectory, frames, drift=True):
+    """`parts` cut at the borders of the species: (symbol, displacements [part, 3, frames]), to be used before the next is asked for."""
+    for atoms, positions in parts(trajectory, frames, drift, np.argsort(trajectory.species, kind="stable"), reuse=True):
+        kinds = trajectory.species[atoms]
+        for name in np.unique(kinds).tolist():
+            begin, end = np.searchsorted(kinds, name, "left"), np.searchsorted(kinds, name, "right")
+            yield name, positions[begin:end]
 
 
 @njit(parallel=True, cache=True)
@@ -130,12 +143,8 @@ def pair_means(trajectory, pairs, kernel, values, width, drift=True):
     names = np.unique(trajectory.species)
     groups = int(np.clip(SUM_BYTES // (width * len(first) * 8), 2, 16))
     sums = np.zeros((len(names), width, len(first)))
-    for atoms, positions in parts(trajectory, frames, drift):
-        for k, name in enumerate(names):
-            mine = trajectory.species[atoms] == name
-            if mine.any():
-                chosen = positions if mine.all() else np.ascontiguousarray(positions[mine])
-                sums[k] += kernel(chosen, first, second, values, groups).sum(0)
+    for name, positions in species_parts(trajectory, frames, drift):
+        sums[names.tolist().index(name)] += kernel(positions, first, second, values, groups).sum(0)
     counts = np.array([(trajectory.species == name).sum() for name in names])
     return sums / counts[:, None, None]
 

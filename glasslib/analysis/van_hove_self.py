@@ -4,7 +4,7 @@ import numpy as np
 
 from ..errors import GlasslibError
 from .dataset import dataset, described
-from .displacements import checked, constant_cell, histogram, parts, symbols
+from .displacements import checked, constant_cell, histogram, species_parts, symbols
 from .lags import chosen_lags, frame_pairs
 from .statistics import block_count, jackknife
 
@@ -65,12 +65,9 @@ def van_hove_self(trajectory_or_replicas, *, r=None, time=None, origins=1000, n_
         frames = np.union1d(pairs.first, pairs.second)
         first, second = np.searchsorted(frames, pairs.first), np.searchsorted(frames, pairs.second)
         total = np.zeros((len(names), cells, count))
-        for atoms, positions in parts(replica, frames, drift):
-            for k, name in enumerate(names):
-                mine = replica.species[atoms] == name
-                if mine.any():
-                    chosen = np.ascontiguousarray(positions[mine])
-                    total[k] += histogram(chosen, first, second, cell_of_pair, cells, low, width, count, 8).sum(0)
+        for name, positions in species_parts(replica, frames, drift):
+            found = histogram(positions, first, second, cell_of_pair, cells, low, width, count, 8)
+            total[names.index(name)] += found.sum(0)
         numbers = np.array([(replica.species == name).sum() for name in names])
         total = (total / numbers[:, None, None]).reshape(len(names), blocks, len(lags), count)
         sums.append(np.moveaxis(total, (1, 2), (0, 3)))
