@@ -3,6 +3,9 @@
 Each variable x has a standard error x_sem, from replicas or from blocks of time, NaN where there are fewer than two; units and options
 stand in `attrs`. Times are lag times in ps that the trajectory contains, lengths in Å. What an error cannot be given for has none.
 
+Errors of time correlations are those of the delete-one-block jackknife: at a lag t a run is cut into at most eight blocks of at least 2t
+each, blocks of all replicas counting alike (five replicas or more: one block each). Beyond a quarter of a single run they are NaN.
+
 ========================= ===================== ========================== =====================================
 function                  main variable         dimensions                 options
 ========================= ===================== ========================== =====================================
@@ -11,6 +14,7 @@ diffusion_coefficient     D, slope, diffusive   species                    fit_r
 arrhenius                 E, D_0                species                    of {temperature: Dataset}
 non_gaussian              alpha_2               species, time
 self_intermediate_…       F_s                   species, q, time           q
+coherent_intermediate_…   F, S                  pair, q, time (pair, q)    q, width, vectors
 overlap                   Q                     species, a, time           a
 bond_correlation          C_B                   time                       pair, cutoff
 van_hove_self             G_s, P = 4πr² G_s     species, time, r           r
@@ -21,7 +25,8 @@ radial_distribution       g, n                  pair, r                    r, fr
 structure_factor          S                     q (pair, q for partials)   q, radiation, frames
 coordination              probability, mean     coordination               pair, cutoff, frames
 bond_angles               probability, mean     triplet, angle             frames
-q_speciation              probability, mean     n                          frames
+q_speciation              probability, mean     n                          cutoff, frames
+rings                     rings, probability    n                          cutoff, largest, frames
 four_point_susceptibility chi_4                 species, a, time           a
 non_gaussian_peak         height, position      species                    smallest_time
 species_order             difference, p         pair                       smallest_time
@@ -29,10 +34,11 @@ bimodality                bimodal, hop_length    species, time              time
 hops                      rate, length, waiting  species                    interval, distance
 site_reuse                other, same, random   species, time              radius, interval
 decoupling                D_ratio, tau_ratio    pair (D_tau: species)      q, a, fit_range
+clusters                  cluster_size, …       species, time              fraction, cutoff, time
 mobility                  distance, relative    time, atom                 time, start
 propensity                propensity, explained time, atom (species, time) time
 dynamic_length            S_4, xi_4             species, time (q)          a, time, q_max
-everything                dict of all of them
+everything                name → Dataset; `save` and `load` keep them in one file, `summary` is a table as text
 ========================= ===================== ========================== =====================================
 """
 
