@@ -82,7 +82,7 @@ def hopping(bimodality, diffusion, species="Na"):
     highest = {s: float((d.rise + SIGMAS * d.rise_sem).fillna(0.0).max()) for s, d in states.items() if s in moved}
     text = f"No second maximum beyond chance in {len(states)} states, though {species} diffuses in {len(moved)} of them.{closest}"
     if noisy := [s for s, value in highest.items() if value > LEAST_RISE]:
-        return Finding(f"{text} In {len(noisy)} of them a low one would drown in the noise.", NOT_RESOLVED)
+        return Finding(f"{text} In {len(noisy)} of those the noise could hide a low one.", NOT_RESOLVED)
     return Finding(text, NOT_SUPPORTED)
 
 
