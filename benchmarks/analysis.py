@@ -84,13 +84,17 @@ def cases(run):
     few_vectors = wave_vectors(side, 1.7, 30)
 
     def coherent_ours():
-        found = analysis.coherent_intermediate_scattering(run, q=1.7, width=0.1, vectors=30, drift=False, origins=None, time=few * 0.01)
+        found = analysis.coherent_intermediate_scattering(
+            run, q=1.7, width=0.1, vectors=30, drift=False, origins=None, time=few * 0.01
+        )
         return found.F.values[0, 0]
 
     def coherent_numpy():
         rho = np.array([np.exp(1j * frame @ few_vectors.T).sum(0) for frame in x]) / np.sqrt(x.shape[1])
         static = (np.abs(rho) ** 2).mean(1)
-        return np.array([(rho[f:] * rho[:-f].conj()).real.mean() / (0.5 * (static[f:] + static[:-f])).mean() for f in few])
+        return np.array(
+            [(rho[f:] * rho[:-f].conj()).real.mean() / (0.5 * (static[f:] + static[:-f])).mean() for f in few]
+        )
 
     options = {"drift": False, "origins": None}
     short = {**options, "time": few * 0.01}
@@ -99,9 +103,15 @@ def cases(run):
             lambda: analysis.mean_squared_displacement(run, **options).msd.values[0],
             {"tidynamics": msd_tidynamics, "freud": msd_freud},
         ),
-        "F_s(q, t), 3 q, 12 lags": (lambda: analysis.self_intermediate_scattering(run, q=q, **short).F_s.values[0], {"NumPy": waves_numpy}),
+        "F_s(q, t), 3 q, 12 lags": (
+            lambda: analysis.self_intermediate_scattering(run, q=q, **short).F_s.values[0],
+            {"NumPy": waves_numpy},
+        ),
         "alpha_2, 12 lags": (lambda: analysis.non_gaussian(run, **short).alpha_2.values[0], {"NumPy": alpha_numpy}),
-        "van Hove self, 12 lags": (lambda: analysis.van_hove_self(run, r=r, **short).G_s.values[0], {"NumPy": van_hove_numpy}),
+        "van Hove self, 12 lags": (
+            lambda: analysis.van_hove_self(run, r=r, **short).G_s.values[0],
+            {"NumPy": van_hove_numpy},
+        ),
         "g(r) to 10 Å, 20 frames": (
             lambda: analysis.radial_distribution(run, r=inner, frames=20).g.values[0],
             {"freud": g_freud, "MDAnalysis": g_mdanalysis},
@@ -136,7 +146,16 @@ def measure(name, ours, peers, rounds):
     for peer, values in found.items():
         difference = float(np.abs(values - exact).max() / np.abs(exact).max())
         here, there = median(times["ours"]), median(times[peer])
-        rows.append({"case": name, "ours_s": here, "peer": peer, "peer_s": there, "ratio": there / here, "difference": difference})
+        rows.append(
+            {
+                "case": name,
+                "ours_s": here,
+                "peer": peer,
+                "peer_s": there,
+                "ratio": there / here,
+                "difference": difference,
+            }
+        )
     return rows
 
 
@@ -155,9 +174,18 @@ def main():
     for name, (ours, peers) in cases(run).items():
         for row in measure(name, ours, peers, given.rounds):
             rows.append(row)
-            print(f"{name:28s} {row['ours_s']:9.3f} {row['peer']:>12s} {row['peer_s']:9.3f} {row['ratio']:7.1f} {row['difference']:11.1e}", flush=True)
+            print(
+                f"{name:28s} {row['ours_s']:9.3f} {row['peer']:>12s} {row['peer_s']:9.3f} {row['ratio']:7.1f} {row['difference']:11.1e}",
+                flush=True,
+            )
     if given.out:
-        table = {"atoms": given.atoms, "frames": given.frames, "rounds": given.rounds, "processor": processor(), "rows": rows}
+        table = {
+            "atoms": given.atoms,
+            "frames": given.frames,
+            "rounds": given.rounds,
+            "processor": processor(),
+            "rows": rows,
+        }
         given.out.write_text(json.dumps(table, indent=1))
 
 

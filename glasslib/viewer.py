@@ -40,7 +40,9 @@ def view(atoms, values, label, limits=None, title="atoms in a periodic cell", he
 
     values = np.asarray(values, float)
     if values.shape != (len(atoms),) or not np.isfinite(values).all():
-        raise GlasslibError(f"the view needs one finite value for each of the {len(atoms)} atoms, not an array of shape {values.shape}")
+        raise GlasslibError(
+            f"the view needs one finite value for each of the {len(atoms)} atoms, not an array of shape {values.shape}"
+        )
     if not np.allclose(atoms.cell.array, np.diag(atoms.cell.lengths())):
         raise GlasslibError("the view draws orthorhombic cells only")
     low, high = np.percentile(values, [2, 98]) if limits is None else limits
@@ -57,5 +59,10 @@ def view(atoms, values, label, limits=None, title="atoms in a periodic cell", he
     }
     text = json.dumps(data, separators=(",", ":"))
     name = "melt-" + hashlib.sha256((text + title).encode()).hexdigest()[:10]
-    page = PAGE.read_text().replace("@ID@", name).replace("@HEIGHT@", str(int(height))).replace("@TITLE@", html.escape(title))
+    page = (
+        PAGE.read_text()
+        .replace("@ID@", name)
+        .replace("@HEIGHT@", str(int(height)))
+        .replace("@TITLE@", html.escape(title))
+    )
     return HTML(page.replace("@DATA@", text.replace("</", "<\\/")))

@@ -26,7 +26,9 @@ def log_times(blocks=12, block=100):
 
 def brute(x, time, lag):
     """Displacements of all pairs of frames that are `lag` apart."""
-    return np.array([x[j] - x[i] for i in range(len(x)) for j in range(i + 1, len(x)) if abs(time[j] - time[i] - lag) < 1e-9])
+    return np.array(
+        [x[j] - x[i] for i in range(len(x)) for j in range(i + 1, len(x)) if abs(time[j] - time[i] - lag) < 1e-9]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,9 @@ def test_lag_times_are_differences_of_frame_times(log_run):
 def test_linear_frames_have_every_lag_and_irregular_ones_only_theirs(jitter):
     x = walk(20, 5)
     time = np.arange(20) * 0.1 + jitter * np.random.default_rng(0).uniform(-1, 1, 20)
-    assert_allclose(analysis.mean_squared_displacement(trajectory(x, time=time)).time, np.arange(1, 20) * 0.1, atol=1e-6)
+    assert_allclose(
+        analysis.mean_squared_displacement(trajectory(x, time=time)).time, np.arange(1, 20) * 0.1, atol=1e-6
+    )
     few = analysis.mean_squared_displacement(trajectory(x[:4], time=np.array([0.0, 0.3, 0.35, 2.0])))
     assert_allclose(few.time, [0.05, 0.3, 0.35, 1.65, 1.7, 2.0], atol=1e-9)
     steps = np.array([0, 5, 15, 40])
@@ -130,7 +134,9 @@ def test_centre_of_mass_drift_is_removed_and_can_be_kept():
     still = np.random.default_rng(1).normal(0, 0.1, (50, 30, 3))
     drifting = still + np.arange(50)[:, None, None] * np.array([0.2, 0.0, 0.0])
     run, moving = trajectory(still), trajectory(drifting)
-    assert_allclose(analysis.mean_squared_displacement(moving).msd, analysis.mean_squared_displacement(run).msd, rtol=1e-9)
+    assert_allclose(
+        analysis.mean_squared_displacement(moving).msd, analysis.mean_squared_displacement(run).msd, rtol=1e-9
+    )
     kept = analysis.mean_squared_displacement(moving, drift=False)
     assert_allclose(kept.msd[0, -1], (0.2 * 49) ** 2, rtol=0.1)
 
@@ -139,7 +145,16 @@ def test_results_do_not_depend_on_the_number_of_threads(log_run):
     results = []
     for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
         numba.set_num_threads(threads)
-        results.append([f(log_run) for f in (analysis.mean_squared_displacement, analysis.self_intermediate_scattering, analysis.van_hove_self)])
+        results.append(
+            [
+                f(log_run)
+                for f in (
+                    analysis.mean_squared_displacement,
+                    analysis.self_intermediate_scattering,
+                    analysis.van_hove_self,
+                )
+            ]
+        )
     for a, b in zip(*results, strict=True):
         assert a.equals(b)
 
@@ -172,7 +187,10 @@ def test_stretched_exponential_finds_what_was_put_in():
     t = np.geomspace(0.01, 500, 60)
     y = 0.85 * np.exp(-((t / 12.0) ** 0.6))
     noise = 0.003
-    data = xr.Dataset({"Q": ("time", y + np.random.default_rng(0).normal(0, noise, 60)), "Q_sem": ("time", np.full(60, noise))}, {"time": t})
+    data = xr.Dataset(
+        {"Q": ("time", y + np.random.default_rng(0).normal(0, noise, 60)), "Q_sem": ("time", np.full(60, noise))},
+        {"time": t},
+    )
     found = analysis.stretched_exponential(data)
     for name, exact in (("tau_K", 12.0), ("beta", 0.6), ("amplitude", 0.85)):
         assert abs(float(found[name]) - exact) < 4 * float(found[f"{name}_sem"]) < 0.3 * exact

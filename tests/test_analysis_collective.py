@@ -11,7 +11,9 @@ from glasslib import GlasslibError, Trajectory, analysis
 def gas(frames=60, atoms=300, step=0.1, length=15.0, seed=0):
     rng = np.random.default_rng(seed)
     x = rng.random((1, atoms, 3)) * length + np.cumsum(rng.normal(0, step, (frames, atoms, 3)), 0)
-    return Trajectory(x, ["Na"] * (atoms // 3) + ["O"] * (atoms - atoms // 3), np.eye(3) * length, np.arange(frames) * 0.1)
+    return Trajectory(
+        x, ["Na"] * (atoms // 3) + ["O"] * (atoms - atoms // 3), np.eye(3) * length, np.arange(frames) * 0.1
+    )
 
 
 def test_coherent_scattering_equals_a_direct_sum():
@@ -22,8 +24,12 @@ def test_coherent_scattering_equals_a_direct_sum():
     h = h[(size >= 0.9) & (size < 1.1)]
     rho = {s: np.exp(1j * run.positions[:, run.species == s] @ h.T).sum(1) for s in ("Na", "O")}
     for a, b in (("Na", "Na"), ("Na", "O"), ("O", "O")):
-        moved = np.mean([rho[a][i + 2] * rho[b][i].conj() + rho[b][i + 2] * rho[a][i].conj() for i in range(4)]).real / 2
-        still = np.mean([(rho[a][i] * rho[b][i].conj() + rho[a][i + 2] * rho[b][i + 2].conj()) / 2 for i in range(4)]).real
+        moved = (
+            np.mean([rho[a][i + 2] * rho[b][i].conj() + rho[b][i + 2] * rho[a][i].conj() for i in range(4)]).real / 2
+        )
+        still = np.mean(
+            [(rho[a][i] * rho[b][i].conj() + rho[a][i + 2] * rho[b][i + 2].conj()) / 2 for i in range(4)]
+        ).real
         assert_allclose(found.F.sel(pair=f"{a}-{b}")[0, 0], moved / still, rtol=1e-9)
 
 
@@ -62,7 +68,11 @@ def test_an_atom_that_takes_the_place_of_another_makes_a_string():
 
 
 def test_cristobalite_has_two_six_membered_rings_for_each_silicon():
-    atoms = crystal(["Si", "O"], [(0, 0, 0), (0.125, 0.125, 0.125)], spacegroup=227, cellpar=[7.16] * 3 + [90] * 3) * (2, 2, 2)
+    atoms = crystal(["Si", "O"], [(0, 0, 0), (0.125, 0.125, 0.125)], spacegroup=227, cellpar=[7.16] * 3 + [90] * 3) * (
+        2,
+        2,
+        2,
+    )
     run = Trajectory(atoms.get_positions()[None], atoms.get_chemical_symbols(), atoms.cell.array, [0.0])
     found = analysis.rings(run, cutoff=2.0)
     # Diamond's net: twelve rings of six pass through each vertex.

@@ -26,7 +26,11 @@ def silica(frames=3):
     """β-cristobalite (ideal): every silicon has four bridging oxygens, Si-O-Si is straight."""
     from ase.spacegroup import crystal as build
 
-    atoms = build(["Si", "O"], [(0, 0, 0), (0.125, 0.125, 0.125)], spacegroup=227, cellpar=[7.16] * 3 + [90] * 3) * (2, 2, 2)
+    atoms = build(["Si", "O"], [(0, 0, 0), (0.125, 0.125, 0.125)], spacegroup=227, cellpar=[7.16] * 3 + [90] * 3) * (
+        2,
+        2,
+        2,
+    )
     x = np.repeat(atoms.get_positions()[None], frames, 0)
     return Trajectory(x, atoms.get_chemical_symbols(), atoms.cell.array, np.arange(frames) * 1.0)
 
@@ -61,7 +65,9 @@ def test_pair_distribution_in_a_triclinic_cell_equals_brute_force():
     volume = 4 / 3 * np.pi * np.diff((np.arange(len(r) + 1) * 0.4) ** 3)
     for k, pair in enumerate(("Na-Na", "Na-O")):
         possible = 13 * 12 if k == 0 else 13 * 27
-        assert_allclose(found.g.sel(pair=pair), counts[k] / 2 / possible * abs(np.linalg.det(CELL)) / volume, rtol=1e-10)
+        assert_allclose(
+            found.g.sel(pair=pair), counts[k] / 2 / possible * abs(np.linalg.det(CELL)) / volume, rtol=1e-10
+        )
     assert_allclose(found.n.sel(pair="Na-O"), np.cumsum(counts[1]) / 2 / 13, rtol=1e-10)
 
 
@@ -105,7 +111,9 @@ def test_structure_factor_equals_a_direct_sum():
         chosen = (size >= centre - 0.1) & (size < centre + 0.1)
         for a, b in (("Na", "Na"), ("Na", "O"), ("O", "O")):
             number = np.sqrt((run.species == a).sum() * (run.species == b).sum())
-            assert_allclose(found.S.sel(pair=f"{a}-{b}")[at], (rho[a] * rho[b].conj()).real[chosen].mean() / number, rtol=1e-9)
+            assert_allclose(
+                found.S.sel(pair=f"{a}-{b}")[at], (rho[a] * rho[b].conj()).real[chosen].mean() / number, rtol=1e-9
+            )
         assert 2 * (wave_vectors(CELL, q, 0.2, 10_000)[1] == at).sum() == chosen.sum()
 
 
@@ -193,7 +201,10 @@ def test_structure_in_a_breathing_cell_uses_the_cell_of_each_frame():
     atoms = crystal(frames=1)
     scale = np.array([1.0, 1.02, 0.98])
     run = Trajectory(
-        atoms.positions * scale[:, None, None], atoms.species, atoms.cell[None] * scale[:, None, None], np.arange(3) * 1.0
+        atoms.positions * scale[:, None, None],
+        atoms.species,
+        atoms.cell[None] * scale[:, None, None],
+        np.arange(3) * 1.0,
     )
     assert_allclose(analysis.coordination(run, pair="Na-Cl", cutoff=3.2).probability[6], 1.0)
     g = analysis.radial_distribution(run, r=np.arange(0.025, 4, 0.05))
@@ -210,7 +221,11 @@ def test_everything_is_computed_saved_read_and_summarised(tmp_path):
     assert set(again) == set(results) and len(results) > 14
     for name, dataset in results.items():
         for variable in dataset.data_vars:
-            assert_allclose(np.asarray(again[name][variable], float), np.asarray(dataset[variable], float), err_msg=f"{name} {variable}")
+            assert_allclose(
+                np.asarray(again[name][variable], float),
+                np.asarray(dataset[variable], float),
+                err_msg=f"{name} {variable}",
+            )
             if variable.endswith("_sem"):
                 assert variable[:-4] in dataset
             assert "units" in dataset[variable].attrs

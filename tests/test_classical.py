@@ -14,7 +14,11 @@ from glasslib.systems import density, random_structure
 from glasslib.trajectory import Trajectory
 
 K = 14.399645  # e²/(4πε0), eV Å
-MORSE = {"O": (0.042395, 1.379316, 3.618701, 22.0), "Na": (0.023363, 1.763867, 3.006315, 5.0), "Si": (0.340554, 2.0067, 2.1, 1.0)}
+MORSE = {
+    "O": (0.042395, 1.379316, 3.618701, 22.0),
+    "Na": (0.023363, 1.763867, 3.006315, 5.0),
+    "Si": (0.340554, 2.0067, 2.1, 1.0),
+}
 BUCK = {
     "OO": (1120.528996, 2.892741833, 26.13207696, 16800), "OSi": (23107.84764, 5.097856735, 139.6947857, 66),
     "SiSi": (2797.979165, 4.407320018, 0, 3423204), "NaO": (1127566, 6.8986, 40.562, 16800),
@@ -120,7 +124,9 @@ def test_shik_energy_changes_by_the_work_of_forces_and_stress():
     assert (energies[0] - energies[1]) / (2 * h) == pytest.approx(work, rel=1e-4)
 
 
-@pytest.mark.parametrize("name, q", [("SiO2", -0.88776), ("NS6", -0.91205), ("NS4", -0.92284), ("NS3", -0.93287), ("NS2", -0.95092)])
+@pytest.mark.parametrize(
+    "name, q", [("SiO2", -0.88776), ("NS6", -0.91205), ("NS4", -0.92284), ("NS3", -0.93287), ("NS2", -0.95092)]
+)
 def test_oxygen_of_shik_has_the_published_charge(name, q):
     symbols = random_structure(name, 60).get_chemical_symbols()
     values = charges("shik", symbols)
@@ -193,14 +199,18 @@ def test_native_run_gives_the_energies_of_the_calculator():
 
 def test_same_seed_same_run_other_seed_other_run():
     atoms = random_structure("SiO2", 60, seed=2)
-    one, same, other = (run_classical(atoms, "pmmcs", 3000, 0.1, 0.05, seed=s, melt_ps=0.1).positions for s in (1, 1, 2))
+    one, same, other = (
+        run_classical(atoms, "pmmcs", 3000, 0.1, 0.05, seed=s, melt_ps=0.1).positions for s in (1, 1, 2)
+    )
     np.testing.assert_array_equal(one, same)
     assert np.abs(one - other).max() > 0.01
 
 
 def test_energy_is_conserved_without_thermostat():
     atoms = random_structure("NS2", 54, seed=5)
-    run = run_classical(atoms, "shik", 2500, 0.4, 0.6, 1.0, seed=1, frames=np.arange(0, 601, 20), melt_ps=0.5, thermostat="nve")
+    run = run_classical(
+        atoms, "shik", 2500, 0.4, 0.6, 1.0, seed=1, frames=np.arange(0, 601, 20), melt_ps=0.5, thermostat="nve"
+    )
     kinetic = 1.5 * (53 / 54) * 8.617333e-5 * run.log["temperature"]
     total = kinetic + run.log["potential_energy"] / 54
     assert total.std() < 0.05 * kinetic.std() and abs(total[-1] - total[0]) < 1e-3  # eV an atom
@@ -208,7 +218,9 @@ def test_energy_is_conserved_without_thermostat():
 
 def test_constant_pressure_run_reaches_its_pressure():
     atoms = random_structure("NS2", 54, density=density("NS2") * 0.9, seed=5)
-    run = run_classical(atoms, "pmmcs", 2500, 3.0, 3.0, 1.0, seed=1, frames=np.arange(0, 3001, 20), melt_ps=0.5, pressure=6.0)
+    run = run_classical(
+        atoms, "pmmcs", 2500, 3.0, 3.0, 1.0, seed=1, frames=np.arange(0, 3001, 20), melt_ps=0.5, pressure=6.0
+    )
     # fluctuations of sqrt(kT K / V), about 1 GPa, with a few independent ones in 3 ps
     assert run.log["pressure"].mean() == pytest.approx(6.0, abs=2.0)
     volumes = np.abs(np.linalg.det(run.cells))

@@ -17,7 +17,9 @@ from glasslib.trajectory import Trajectory
 MELT = {"ensemble": "nvt", "temperature": 3000, "length": 1}
 
 
-@pytest.mark.parametrize(("n_steps", "block", "per_decade"), [(1000, 100, 10), (997, 64, 3), (50, 50, 10), (10, 1, 5), (123456, 10000, 7)])
+@pytest.mark.parametrize(
+    ("n_steps", "block", "per_decade"), [(1000, 100, 10), (997, 64, 3), (50, 50, 10), (10, 1, 5), (123456, 10000, 7)]
+)
 def test_log_frames_are_the_union_of_log_spaced_offsets_from_every_origin(n_steps, block, per_decade):
     expected = {n_steps}
     for origin in range(0, n_steps + 1, block):
@@ -90,7 +92,9 @@ def test_a_wrong_schedule_is_refused_naming_stage_and_key(stages, message):
 def test_a_rate_sets_the_length_of_a_ramp_and_the_ramp_is_linear():
     (stage,) = read_schedule([{"ensemble": "nvt", "temperature": [4000, 3000], "rate": 250, "timestep": 2}])
     assert stage.length == 4 and stage.steps == 2000
-    assert stage.at("temperature", 0) == pytest.approx(4000, abs=0.3) and stage.at("temperature", 999.5) == pytest.approx(3500)
+    assert stage.at("temperature", 0) == pytest.approx(4000, abs=0.3) and stage.at(
+        "temperature", 999.5
+    ) == pytest.approx(3500)
     assert np.allclose(np.diff([stage.at("temperature", k) for k in range(5)]), -0.5)
 
 
@@ -120,13 +124,28 @@ def test_a_run_writes_the_frames_of_its_schedule_with_their_times(tmp_path):
     stages = [
         {"ensemble": "nvt", "temperature": 600, "length": 0.02, "timestep": 1},
         {"ensemble": "nvt", "temperature": 600, "length": 0.1, "timestep": 2, "output": "linear", "interval": 0.01},
-        {"ensemble": "nvt", "temperature": 600, "length": 0.1, "timestep": 2, "output": "log", "block": 0.04, "per_decade": 4},
+        {
+            "ensemble": "nvt",
+            "temperature": 600,
+            "length": 0.1,
+            "timestep": 2,
+            "output": "log",
+            "block": 0.04,
+            "per_decade": 4,
+        },
     ]
-    run = Trajectory.open(dynamics.run(copper(), EMT(), stages, tmp_path / "a.h5", quiet=True, attrs={"composition": "Cu"}))
+    run = Trajectory.open(
+        dynamics.run(copper(), EMT(), stages, tmp_path / "a.h5", quiet=True, attrs={"composition": "Cu"})
+    )
     expected = np.union1d(20 + np.arange(0, 51, 5), 70 + log_frames(50, 20, 4))
     assert np.array_equal(run.step, expected)
     assert np.allclose(run.time, 0.02 + (expected - 20) * 0.002)
-    assert (run.attrs["ensemble"], run.attrs["temperature"], run.attrs["timestep"], run.attrs["composition"]) == ("NVT", 600, 2, "Cu")
+    assert (run.attrs["ensemble"], run.attrs["temperature"], run.attrs["timestep"], run.attrs["composition"]) == (
+        "NVT",
+        600,
+        2,
+        "Cu",
+    )
     assert run.attrs["potential"] == "emt"
     assert run.log["step"].tolist() == list(range(0, 121, 10))
     record = read_json(record_path(tmp_path / "a.h5"))
@@ -158,7 +177,16 @@ def test_compression_and_strain_leave_the_cell_that_was_asked(tmp_path):
     assert run.masses.sum() / 6.02214076e23 / (run.volume[-1] * 1e-24) == pytest.approx(9.4, rel=1e-6)
     assert run.ensemble == "NPT"
     for thermostat in ("nose-hoover", "langevin", "bussi"):
-        stages = [{"ensemble": "nvt", "temperature": 300, "length": 0.05, "timestep": 2, "strain": {"zz": 0.03}, "thermostat": thermostat}]
+        stages = [
+            {
+                "ensemble": "nvt",
+                "temperature": 300,
+                "length": 0.05,
+                "timestep": 2,
+                "strain": {"zz": 0.03},
+                "thermostat": thermostat,
+            }
+        ]
         run = Trajectory.open(dynamics.run(copper(), EMT(), stages, tmp_path / f"{thermostat}.h5", quiet=True))
         assert np.allclose(run.cell[-1], np.diag([7.22, 7.22, 7.22 * 1.03]))
 
@@ -206,12 +234,27 @@ def disagreement(results):
     ],
 )
 def test_a_guard_stops_the_run_and_says_why_where_which_atoms_and_how_to_go_on(tmp_path, then, message):
-    atoms = Atoms("O6Na6", positions=3.0 * np.array([(i % 3, i // 3 % 2, i // 6) for i in range(12)]), cell=[9, 6, 6], pbc=True)
+    atoms = Atoms(
+        "O6Na6", positions=3.0 * np.array([(i % 3, i // 3 % 2, i // 6) for i in range(12)]), cell=[9, 6, 6], pbc=True
+    )
     stages = [{"name": "hold", "ensemble": "nvt", "temperature": 50, "length": 0.1}]
     with pytest.raises(GlasslibError, match=message) as caught:
-        dynamics.run(atoms, Scripted(30, then), stages, tmp_path / "a.h5", quiet=True, checkpoint_every=10, guard={"force_spread": 1.0, "every": 1})
+        dynamics.run(
+            atoms,
+            Scripted(30, then),
+            stages,
+            tmp_path / "a.h5",
+            quiet=True,
+            checkpoint_every=10,
+            guard={"force_spread": 1.0, "every": 1},
+        )
     text = str(caught.value)
-    assert "\n" not in text and "at step" in text and "stage 1 (hold)" in text and "go on from dynamics.final_state" in text
+    assert (
+        "\n" not in text
+        and "at step" in text
+        and "stage 1 (hold)" in text
+        and "go on from dynamics.final_state" in text
+    )
     assert (tmp_path / "a.h5.stopped.extxyz").exists() and not (tmp_path / "a.h5").exists()
     good = dynamics.final_state(tmp_path / "a.h5")
     assert np.isfinite(good.positions).all() and np.isfinite(good.get_momenta()).all() and good.info["time"] >= 0.01
@@ -221,14 +264,27 @@ def test_approaching_atoms_are_named_with_distance_and_limit(tmp_path):
     atoms = Atoms("SiOSi", positions=[[1, 1, 1], [4, 1, 1], [7, 7, 7]], cell=[12, 12, 12], pbc=True)
     atoms.set_velocities([[0.05, 0, 0], [-0.05, 0, 0], [0, 0, 0]])
     with pytest.raises(GlasslibError, match=r"atoms 0 \(Si\) and 1 \(O\) are 1\.\d\d Å apart, less than 1.20 Å"):
-        dynamics.run(atoms, Scripted(), [{"ensemble": "nve", "length": 1}], tmp_path / "a.h5", quiet=True, guard={"distance": {"Si-O": 1.2}, "every": 1})
+        dynamics.run(
+            atoms,
+            Scripted(),
+            [{"ensemble": "nve", "length": 1}],
+            tmp_path / "a.h5",
+            quiet=True,
+            guard={"distance": {"Si-O": 1.2}, "every": 1},
+        )
 
 
 def test_the_guard_finds_the_worst_overlap_that_brute_force_finds():
     rng = np.random.default_rng(2)
     for _ in range(20):
         cell = np.diag([6.0, 7.0, 8.0]) + rng.uniform(-0.8, 0.8, (3, 3))
-        atoms = Atoms(rng.choice(["O", "Na", "Si"], 30), rng.uniform(-10, 20, (30, 3)), cell=cell, pbc=True, momenta=np.zeros((30, 3)))
+        atoms = Atoms(
+            rng.choice(["O", "Na", "Si"], 30),
+            rng.uniform(-10, 20, (30, 3)),
+            cell=cell,
+            pbc=True,
+            momenta=np.zeros((30, 3)),
+        )
         watch = Watch(Guard(), atoms, 0.0)
         ratio = atoms.get_all_distances(mic=True) / watch.shortest[watch.kind][:, watch.kind]
         np.fill_diagonal(ratio, np.inf)
@@ -285,13 +341,26 @@ def test_a_start_that_cannot_run_is_refused(tmp_path):
 def test_the_plan_states_length_frames_and_cost(tmp_path, capsys):
     dynamics.run(copper(), EMT(), [{"ensemble": "nvt", "temperature": 300, "length": 0.05}], tmp_path / "a.h5")
     text = capsys.readouterr().err
-    assert "1 stage(s), 0.05 ps in 50 steps of 32 atoms" in text and "ms a step (timed now)" in text and "ns/day" in text or "50/50" in text
+    assert (
+        "1 stage(s), 0.05 ps in 50 steps of 32 atoms" in text
+        and "ms a step (timed now)" in text
+        and "ns/day" in text
+        or "50/50" in text
+    )
 
 
 def test_one_evaluation_of_the_potential_a_step(tmp_path):
-    for number, stage in enumerate(({"ensemble": "nve"}, {"ensemble": "nvt", "temperature": 10}, {"ensemble": "npt", "temperature": 10, "pressure": 0})):
+    for number, stage in enumerate(
+        (
+            {"ensemble": "nve"},
+            {"ensemble": "nvt", "temperature": 10},
+            {"ensemble": "npt", "temperature": 10, "pressure": 0},
+        )
+    ):
         potential = Scripted()
         atoms = copper()
         atoms.set_momenta(np.random.default_rng(0).normal(size=(32, 3)))
-        dynamics.run(atoms, potential, [stage | {"length": 0.1}], tmp_path / f"{number}.h5", quiet=True, checkpoint_every=50)
+        dynamics.run(
+            atoms, potential, [stage | {"length": 0.1}], tmp_path / f"{number}.h5", quiet=True, checkpoint_every=50
+        )
         assert potential.calls <= 100 + 4

@@ -33,7 +33,9 @@ class Springs(Calculator):
         super().__init__()
         from vesin import NeighborList
 
-        pairs = NeighborList(cutoff=1.2 * length, full_list=False).compute(atoms.positions, atoms.cell.array, True, "ijS")
+        pairs = NeighborList(cutoff=1.2 * length, full_list=False).compute(
+            atoms.positions, atoms.cell.array, True, "ijS"
+        )
         self.first, self.second, self.shift = pairs
         self.length = length
 
@@ -69,7 +71,10 @@ class Spheres(Calculator):
         vector -= edge * np.round(vector / edge)
         distance = np.sqrt((vector**2).sum(axis=-1)) + 99 * np.eye(len(atoms))
         depth = np.maximum(2.3 - distance, 0)
-        self.results = {"energy": 1.25 * (depth**2).sum(), "forces": (5 * (depth / distance)[..., None] * vector).sum(axis=1)}
+        self.results = {
+            "energy": 1.25 * (depth**2).sum(),
+            "forces": (5 * (depth / distance)[..., None] * vector).sum(axis=1),
+        }
 
 
 def prepared(atoms, stage, seed=0, temperature=T):
@@ -154,13 +159,20 @@ def simulation_data(ensemble, **observables):
         time_str="ps", time_conversion=1,
     )  # fmt: skip
     ensemble = pv.data.EnsembleData(natoms=32, **ensemble)
-    return pv.data.SimulationData(units=unit, ensemble=ensemble, system=system, observables=pv.data.ObservableData(**observables))
+    return pv.data.SimulationData(
+        units=unit, ensemble=ensemble, system=system, observables=pv.data.ObservableData(**observables)
+    )
 
 
 def kinetic_deviation(kinetic):
     """Deviations of mean and width of a kinetic-energy distribution from the canonical one, in standard errors."""
     pv = pytest.importorskip("physical_validation")
-    data = simulation_data({"ensemble": "NVT", "volume": 512.0, "temperature": T}, kinetic_energy=kinetic, potential_energy=kinetic, total_energy=kinetic)
+    data = simulation_data(
+        {"ensemble": "NVT", "volume": 512.0, "temperature": T},
+        kinetic_energy=kinetic,
+        potential_energy=kinetic,
+        total_energy=kinetic,
+    )
     return pv.kinetic_energy.distribution(data, strict=False, verbosity=0, bs_repetitions=200, bootstrap_seed=1)
 
 
@@ -185,7 +197,9 @@ def test_physical_validation_fails_for_a_width_or_mean_that_is_a_factor_of_two_o
 def test_every_species_has_the_temperature_of_the_thermostat(thermostat):
     atoms = crystal()
     atoms.calc = Spheres()
-    integrator = prepared(atoms, {"ensemble": "nvt", "thermostat": thermostat, "temperature": T, "timestep": 4.0}, seed=4)
+    integrator = prepared(
+        atoms, {"ensemble": "nvt", "thermostat": thermostat, "temperature": T, "timestep": 4.0}, seed=4
+    )
     masses = atoms.get_masses()
     mean = follow(integrator, 9000, 3, lambda a: (a.get_momenta() ** 2).sum(axis=1) / masses).mean(axis=0)
     share = 1 - masses / masses.sum()  # of an atom's motion that is not the centre of mass, which rests
@@ -224,9 +238,18 @@ def test_ideal_gas_pressure_is_nkt_over_v(thermostat, cell):
     number, pressure = 60, 0.5
     expected = number * units.kB * T / (pressure * units.GPa)
     edge = (1.3 * expected) ** (1 / 3)
-    atoms = Atoms("O" * number, positions=np.random.default_rng(1).random((number, 3)) * edge, cell=[edge] * 3, pbc=True)
+    atoms = Atoms(
+        "O" * number, positions=np.random.default_rng(1).random((number, 3)) * edge, cell=[edge] * 3, pbc=True
+    )
     atoms.calc = Nothing()
-    stage = {"ensemble": "npt", "thermostat": thermostat, "cell": cell, "temperature": T, "pressure": pressure, "timestep": 4.0}
+    stage = {
+        "ensemble": "npt",
+        "thermostat": thermostat,
+        "cell": cell,
+        "temperature": T,
+        "pressure": pressure,
+        "timestep": 4.0,
+    }
     integrator = prepared(atoms, stage | {"damping": 0.05, "barostat_damping": 0.1}, seed=6)
     volume = follow(integrator, 7000, 5, lambda a: a.get_volume(), skip=1500)
     assert volume.mean() == pytest.approx(expected, rel=0.06)

@@ -24,7 +24,13 @@ STAGES = {
     "mtk": {"ensemble": "npt", "temperature": [900, 500], "pressure": [0, 2]},
     "mtk full": {"ensemble": "npt", "cell": "full", "temperature": 700, "pressure": 1},
     "langevin npt": {"ensemble": "npt", "thermostat": "langevin", "temperature": [900, 500], "pressure": [0, 2]},
-    "langevin npt full": {"ensemble": "npt", "thermostat": "langevin", "cell": "full", "temperature": 700, "pressure": 1},
+    "langevin npt full": {
+        "ensemble": "npt",
+        "thermostat": "langevin",
+        "cell": "full",
+        "temperature": 700,
+        "pressure": 1,
+    },
     "compress": {"ensemble": "nvt", "temperature": 700, "density": 9.5},
     "strain": {"ensemble": "nvt", "temperature": 700, "thermostat": "nose-hoover", "strain": {"xx": 0.05, "xy": 0.02}},
 }
@@ -39,7 +45,14 @@ def crystal():
 
 def schedule(kind="langevin", length=0.08):
     """Two recorded stages and the boundary between them, 2 fs a step."""
-    warm = {"ensemble": "nvt", "temperature": 1200, "length": 0.03, "timestep": 2, "output": "linear", "interval": 0.004}
+    warm = {
+        "ensemble": "nvt",
+        "temperature": 1200,
+        "length": 0.03,
+        "timestep": 2,
+        "output": "linear",
+        "interval": 0.004,
+    }
     return [warm, STAGES[kind] | {"length": length, "timestep": 2, "output": "log", "block": length / 2}]
 
 
@@ -294,7 +307,9 @@ def test_frames_of_a_run_under_way_can_be_read(tmp_path):
         go(tmp_path / "a.h5", calculator=Flaky(40))
     part = dynamics.so_far(tmp_path / "a.h5")
     assert 0 < len(part) < len(whole)
-    assert np.array_equal(part.positions, whole.positions[: len(part)]) and np.array_equal(part.time, whole.time[: len(part)])
+    assert np.array_equal(part.positions, whole.positions[: len(part)]) and np.array_equal(
+        part.time, whole.time[: len(part)]
+    )
     assert part.attrs["potential"] == "flaky"
 
 

@@ -217,7 +217,9 @@ def test_queue_killed_midway_goes_on_and_its_labels_are_right(tmp_path):
         if list(out.glob("*.extxyz")):
             break
         time.sleep(0.05)
-    workers = [int(p) for p in subprocess.run(["pgrep", "-P", str(boss.pid)], capture_output=True, text=True).stdout.split()]
+    workers = [
+        int(p) for p in subprocess.run(["pgrep", "-P", str(boss.pid)], capture_output=True, text=True).stdout.split()
+    ]
     for process in [boss.pid, *workers]:
         os.kill(process, signal.SIGKILL)
     boss.wait()

@@ -222,7 +222,9 @@ def test_corrected_pressure_is_higher_by_francis_and_payne():
     rise = -np.trace(done.info["stress"] - atoms.info["stress"]) / 3
     assert rise == pytest.approx(2 / 3 * 40.0 / atoms.get_volume())
     np.testing.assert_allclose(done.get_stress(voigt=False), done.info["stress"])
-    np.testing.assert_allclose(np.linalg.norm(done.info["stress_correction"] - np.eye(3) * done.info["stress_correction"][0, 0]), 0)
+    np.testing.assert_allclose(
+        np.linalg.norm(done.info["stress_correction"] - np.eye(3) * done.info["stress_correction"][0, 0]), 0
+    )
     np.testing.assert_allclose(correct(done).info["stress"], done.info["stress"])  # never twice
 
 
@@ -244,7 +246,10 @@ def test_collecting_twice_adds_nothing_and_keeps_what_was_there(tmp_path):
     labels, out = tmp_path / "labels", tmp_path / "out.extxyz"
     table = tmp_path / "table.json"
     cells = [{"Si": 24, "O": 48}, {"Si": 16, "Na": 16, "O": 40}]
-    write_json(table, {"level": "GPAW-PBE-PW600", "measurements": [{"atoms": c, "dE_dlnE": -sum(c.values()) * 0.5} for c in cells]})
+    write_json(
+        table,
+        {"level": "GPAW-PBE-PW600", "measurements": [{"atoms": c, "dE_dlnE": -sum(c.values()) * 0.5} for c in cells]},
+    )
     labels.mkdir()
     for s in range(3):
         write_plain(labels / f"p{s}.extxyz", [raw_frame(s)])

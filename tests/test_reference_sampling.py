@@ -50,7 +50,12 @@ def test_melt_is_the_same_from_the_same_seed_and_has_its_density():
     state = State("NS2", 3000, 0.95, "pmmcs", 7)
     one, two = (melt(state, 54, melt_ps=0.2, hold_ps=0.2) for _ in range(2))
     np.testing.assert_array_equal(one.positions, two.positions)
-    assert one.info == {"composition": "NS2", "temperature_K": 3000, "density_scale": 0.95, "parent": "pmmcs-NS2-3000-0.95-s7"}
+    assert one.info == {
+        "composition": "NS2",
+        "temperature_K": 3000,
+        "density_scale": 0.95,
+        "parent": "pmmcs-NS2-3000-0.95-s7",
+    }
     assert one.get_masses().sum() * 1.66053907 / one.get_volume() == pytest.approx(0.95 * density("NS2"), rel=1e-4)
     d = one.get_all_distances(mic=True)[np.triu_indices(len(one), 1)]
     assert 1.2 < d.min() < 1.75  # bonds, and nothing on top of each other

@@ -32,14 +32,18 @@ def frame(seed, atoms=9, edge=6.2, stress=True):
     """A labelled random frame, Morse atoms standing in for ab initio ones."""
     rng = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(*[np.arange(3)] * 3), -1).reshape(-1, 3)[rng.permutation(27)[:atoms]] / 3
-    made = Atoms(rng.choice(SPECIES, atoms), scaled_positions=grid, cell=np.eye(3) * edge + rng.normal(0, 0.1, (3, 3)), pbc=True)
+    made = Atoms(
+        rng.choice(SPECIES, atoms), scaled_positions=grid, cell=np.eye(3) * edge + rng.normal(0, 0.1, (3, 3)), pbc=True
+    )
     made.positions += rng.normal(0, 0.15, (atoms, 3))
     made.calc = MorsePotential(epsilon=0.8, r0=2.2, rho0=3.0, rcut1=1.3, rcut2=1.75)
     results = {"energy": made.get_potential_energy() - 3.0 * atoms, "forces": made.get_forces()}
     if stress:
         results["stress"] = made.get_stress()
     made.calc = SinglePointCalculator(made, **results)
-    made.info.update(composition="NS2" if seed % 2 else "SiO2", temperature_K=1500 + 1000 * (seed % 3), parent=f"run-{seed}")
+    made.info.update(
+        composition="NS2" if seed % 2 else "SiO2", temperature_K=1500 + 1000 * (seed % 3), parent=f"run-{seed}"
+    )
     return made
 
 
@@ -54,7 +58,9 @@ def setting(config, frames, dtype=torch.float64):
 
 
 def flat_gradient(potential):
-    return torch.cat([torch.zeros_like(w).flatten() if w.grad is None else w.grad.flatten() for w in potential.network.parameters()])
+    return torch.cat(
+        [torch.zeros_like(w).flatten() if w.grad is None else w.grad.flatten() for w in potential.network.parameters()]
+    )
 
 
 def topology(left, right, atoms_of_frames):
@@ -111,7 +117,9 @@ def test_loss_gradient_agrees_with_finite_differences_in_the_weights(engine):
         direction = torch.tensor(rng.normal(size=len(weights)))
         h = 1e-5
         slope = (loss(weights + h * direction) - loss(weights - h * direction)) / (2 * h)
-        assert float(gradient @ direction) == pytest.approx(slope, rel=2e-3 if engine == "fast" else 1e-5, abs=1e-3 * float(gradient.norm()))
+        assert float(gradient @ direction) == pytest.approx(
+            slope, rel=2e-3 if engine == "fast" else 1e-5, abs=1e-3 * float(gradient.norm())
+        )
 
 
 def test_fast_gradient_in_float32_is_the_reference_gradient():
@@ -178,7 +186,9 @@ def test_training_sees_the_same_forces_and_stress_as_the_potential():
     for made, of_labels, of_network in zip(frames, batch.energy.numpy(), energy, strict=True):
         made.info["error"] = of_network - of_labels
     np.testing.assert_allclose(
-        [made.info["error"] for made in frames], found["energy"].detach().numpy() - [m.get_potential_energy() for m in frames], atol=1e-8
+        [made.info["error"] for made in frames],
+        found["energy"].detach().numpy() - [m.get_potential_energy() for m in frames],
+        atol=1e-8,
     )
     labelled = np.concatenate([m.get_forces() for m in frames])
     np.testing.assert_allclose(forces - batch.forces.numpy(), found["forces"].detach().numpy() - labelled, atol=1e-8)
@@ -191,11 +201,17 @@ def test_loss_terms_are_the_written_sums():
     rng = np.random.default_rng(0)
     energy, forces, virial = (torch.tensor(rng.normal(size=s)) for s in ((2,), (5, 3), (2, 3, 3)))
     target = SimpleNamespace(
-        energy=torch.zeros(2), forces=torch.zeros(5, 3), virial=torch.zeros(2, 3, 3), n_atoms=torch.tensor([2, 3]), has_virial=torch.tensor([1.0, 0.0])
+        energy=torch.zeros(2),
+        forces=torch.zeros(5, 3),
+        virial=torch.zeros(2, 3, 3),
+        n_atoms=torch.tensor([2, 3]),
+        has_virial=torch.tensor([1.0, 0.0]),
     )
     config = TrainConfig(energy_weight=2.0, force_weight=3.0, virial_weight=5.0, huber=0.5)
     terms = loss_terms(energy, forces, virial, target, config, {"frames": 2, "atoms": 5, "virials": 1.0})
-    assert float(terms["energy"]) == pytest.approx(2 * sum((float(e) / n) ** 2 for e, n in zip(energy, (2, 3), strict=True)) / 2)
+    assert float(terms["energy"]) == pytest.approx(
+        2 * sum((float(e) / n) ** 2 for e, n in zip(energy, (2, 3), strict=True)) / 2
+    )
     huber = [x * x if abs(x) < 0.5 else 2 * 0.5 * abs(x) - 0.25 for x in forces.numpy().flatten()]
     assert float(terms["forces"]) == pytest.approx(3 * sum(huber) / 15)
     assert float(terms["virial"]) == pytest.approx(5 * sum((x / 2) ** 2 for x in virial[0].numpy().flatten()) / 9)
@@ -261,7 +277,9 @@ def test_config_survives_json():
     assert TrainConfig.of(json.loads(json.dumps(config.asdict()))) == config
 
 
-@pytest.mark.parametrize("damage", ["truncated tensors", "flipped byte", "truncated state", "altered state", "missing tensors"])
+@pytest.mark.parametrize(
+    "damage", ["truncated tensors", "flipped byte", "truncated state", "altered state", "missing tensors"]
+)
 def test_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path, damage):
     for number in (1, 2, 3):
         save_checkpoint(tmp_path, number, {"x": torch.full((50,), float(number))}, {"epoch": number})
@@ -297,7 +315,9 @@ def test_no_checkpoint_is_no_error(tmp_path):
     assert load_checkpoint(tmp_path / "nowhere") is None
 
 
-@pytest.mark.parametrize(("spoil", "named"), [("energy", "no energy"), ("forces", "no forces"), ("nan", "not finite"), ("species", "K")])
+@pytest.mark.parametrize(
+    ("spoil", "named"), [("energy", "no energy"), ("forces", "no forces"), ("nan", "not finite"), ("species", "K")]
+)
 def test_unusable_frames_are_refused_by_number_and_reason(spoil, named):
     made = frame(1)
     results = dict(made.calc.results)
@@ -337,7 +357,9 @@ def test_errors_are_those_that_were_put_in():
     assert table.loc[("species", "Si")].force_rmse == pytest.approx(50 / math.sqrt(3))
     assert table.loc[("species", "O")].force_rmse == pytest.approx(0.0, abs=1e-9)
     assert table.loc[("composition", "NS2")].frames == 2 and table.loc[("temperature", "1500 K")].frames == 2
-    np.testing.assert_allclose(data.pressure.sel(source="label"), [-np.trace(made.get_stress(voigt=False)) / 3 / GPa for made in frames])
+    np.testing.assert_allclose(
+        data.pressure.sel(source="label"), [-np.trace(made.get_stress(voigt=False)) / 3 / GPa for made in frames]
+    )
 
 
 def test_frames_without_stress_count_for_energy_and_forces_only():

@@ -38,7 +38,12 @@ def command(out, epochs, *launcher):
 
 def environment():
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.path.join(root, "tests")]), "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([root, os.path.join(root, "tests")]),
+        "OMP_NUM_THREADS": "1",
+        "NUMBA_NUM_THREADS": "1",
+    }
 
 
 def weights(out):
@@ -93,12 +98,23 @@ def test_two_processes_train_as_one_does(tmp_path):
     subprocess.run(command(tmp_path / "one", 4), env=environment(), check=True, capture_output=True)
     script = tmp_path / "run.py"
     script.write_text(textwrap.dedent(SCRIPT))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script), str(tmp_path / "two"), "4"]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        str(script),
+        str(tmp_path / "two"),
+        "4",
+    ]
     subprocess.run(launch, env=environment(), check=True, capture_output=True)
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name in one:
         np.testing.assert_allclose(two[name], one[name], rtol=1e-3, atol=2e-5, err_msg=name)
-    curves = [[row["loss"] for row in json.loads((tmp_path / name / "history.json").read_text())] for name in ("one", "two")]
+    curves = [
+        [row["loss"] for row in json.loads((tmp_path / name / "history.json").read_text())] for name in ("one", "two")
+    ]
     np.testing.assert_allclose(curves[1], curves[0], rtol=1e-5)
 
 
@@ -117,7 +133,9 @@ def test_refining_starts_from_the_model_with_new_species_energies(tmp_path):
     first = train(frames, [], tmp_path / "first", config)
     for made in frames:
         made.calc.results["energy"] += 40.0 * len(made)
-    refined = train(frames, [], tmp_path / "second", dataclasses.replace(TINY, epochs=1, rate=1e-9, features=128), initial=first)
+    refined = train(
+        frames, [], tmp_path / "second", dataclasses.replace(TINY, epochs=1, rate=1e-9, features=128), initial=first
+    )
     before = evaluate(load_model(first), [frame(seed) for seed in range(4)])
     after = evaluate(load_model(refined), frames)
     row, other = after.loc[("all", "all")], before.loc[("all", "all")]

@@ -20,12 +20,24 @@ def walk(frames=40, seed=0, size=0.3):
     """Unwrapped random walks that leave the cell."""
     rng = np.random.default_rng(seed)
     start = rng.random((len(SPECIES), 3)) @ CELL
-    return start + np.cumsum(rng.normal(scale=size, size=(frames, len(SPECIES), 3)), axis=0) + np.arange(frames)[:, None, None] * 0.4
+    return (
+        start
+        + np.cumsum(rng.normal(scale=size, size=(frames, len(SPECIES), 3)), axis=0)
+        + np.arange(frames)[:, None, None] * 0.4
+    )
 
 
 def sample(frames=40, **options):
     time = np.cumsum(np.random.default_rng(1).uniform(0.01, 2, frames))
-    return Trajectory(walk(frames), SPECIES, CELL, time, step=np.arange(frames) ** 2, attrs={"temperature": 3000.0, "ensemble": "NVT"}, **options)
+    return Trajectory(
+        walk(frames),
+        SPECIES,
+        CELL,
+        time,
+        step=np.arange(frames) ** 2,
+        attrs={"temperature": 3000.0, "ensemble": "NVT"},
+        **options,
+    )
 
 
 def wrapped_images(trajectory):
@@ -59,7 +71,9 @@ def test_a_changing_cell_is_kept_frame_by_frame(tmp_path):
     assert opened[7:8].constant_cell
 
 
-@pytest.mark.parametrize("key", [3, -1, slice(5, 30, 4), [3, 9, 2], (slice(2, 8), 4), (5, slice(None), 1), np.arange(40) % 3 == 0])
+@pytest.mark.parametrize(
+    "key", [3, -1, slice(5, 30, 4), [3, 9, 2], (slice(2, 8), 4), (5, slice(None), 1), np.arange(40) % 3 == 0]
+)
 def test_indexing_on_disk_equals_indexing_in_memory(tmp_path, key):
     saved = sample()
     opened = Trajectory.open(saved.save(tmp_path / "a.h5", dtype="float64"))
@@ -136,7 +150,11 @@ def test_wrapped_ase_images_are_unwrapped_by_the_minimum_image(tmp_path):
     images = wrapped_images(truth)
     ase.io.write(tmp_path / "a.extxyz", images)
     ase.io.write(tmp_path / "a.traj", images)
-    for trajectory in (Trajectory.from_ase(images), read(tmp_path / "a.extxyz"), read(tmp_path / "a.traj", interval=0.5)):
+    for trajectory in (
+        Trajectory.from_ase(images),
+        read(tmp_path / "a.extxyz"),
+        read(tmp_path / "a.traj", interval=0.5),
+    ):
         moved = trajectory.positions - trajectory.positions[0]
         assert np.allclose(moved, truth.positions - truth.positions[0], atol=1e-6)
 
@@ -171,7 +189,9 @@ def write_dump(path, columns, convert, positions):
             values = np.array(convert(frame, scaled, image))
             if "s" not in columns.split()[2]:
                 values[:, :3] += ORIGIN
-            out.write(f"ITEM: TIMESTEP\n{number * 100}\nITEM: NUMBER OF ATOMS\n{len(SPECIES)}\nITEM: BOX BOUNDS xy xz yz pp pp pp\n")
+            out.write(
+                f"ITEM: TIMESTEP\n{number * 100}\nITEM: NUMBER OF ATOMS\n{len(SPECIES)}\nITEM: BOX BOUNDS xy xz yz pp pp pp\n"
+            )
             for k, tilt in enumerate((xy, xz, yz)):
                 out.write(f"{float(low[k])!r} {float(high[k])!r} {float(tilt)!r}\n")
             out.write(f"ITEM: ATOMS {columns}\n")
@@ -268,7 +288,9 @@ def test_a_file_that_points_outside_itself_is_refused(tmp_path):
     sample().save(tmp_path / "b.h5")
     with h5py.File(tmp_path / "b.h5", "a") as file:
         del file["particles/trajectory/position/value"]
-        file["particles/trajectory/position/value"] = h5py.ExternalLink(str(tmp_path / "a.h5"), "particles/trajectory/position/value")
+        file["particles/trajectory/position/value"] = h5py.ExternalLink(
+            str(tmp_path / "a.h5"), "particles/trajectory/position/value"
+        )
     with pytest.raises(GlasslibError, match="points to another file"):
         Trajectory.open(tmp_path / "b.h5")
 
@@ -306,7 +328,11 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
 def test_attributes_of_any_length_are_kept_and_what_json_cannot_keep_is_refused(tmp_path):
     kept = {"note": "x" * 200_000, "temperature": np.float32(3000), "origins": np.arange(3)}
     saved = Trajectory(walk(2), SPECIES, CELL, [0.0, 1.0], attrs=kept)
-    assert Trajectory.open(saved.save(tmp_path / "a.h5")).attrs == {"note": "x" * 200_000, "temperature": 3000.0, "origins": [0, 1, 2]}
+    assert Trajectory.open(saved.save(tmp_path / "a.h5")).attrs == {
+        "note": "x" * 200_000,
+        "temperature": 3000.0,
+        "origins": [0, 1, 2],
+    }
     with pytest.raises(GlasslibError, match="attrs must be numbers, texts"):
         Trajectory(walk(2), SPECIES, CELL, [0.0, 1.0], attrs={"bad": object()}).save(tmp_path / "b.h5")
     assert not (tmp_path / "b.h5").exists()

@@ -45,13 +45,17 @@ def bond_angles(trajectory_or_replicas, *, triplets=None, cutoff=None, bins=90, 
     triplets = [triplets] if isinstance(triplets, str) else list(triplets)
     for t in triplets:
         if len(t.split("-")) != 3 or not set(t.split("-")) <= set(names):
-            raise GlasslibError(f"triplet {t!r} must name three species of the trajectory ({', '.join(names)}), such as 'O-Si-O'")
+            raise GlasslibError(
+                f"triplet {t!r} must name three species of the trajectory ({', '.join(names)}), such as 'O-Si-O'"
+            )
     cutoffs = {}
     for t in triplets:
         a, b, c = t.split("-")
         for one in (a, c):
             key = "-".join(sorted((one, b)))
-            given = cutoff.get(key, cutoff.get("-".join(reversed(key.split("-"))))) if isinstance(cutoff, dict) else cutoff
+            given = (
+                cutoff.get(key, cutoff.get("-".join(reversed(key.split("-"))))) if isinstance(cutoff, dict) else cutoff
+            )
             if key not in cutoffs:
                 cutoffs[key] = default_cutoff(replicas, one, b, given)
     edges = np.linspace(0, 180, bins + 1)
@@ -79,7 +83,13 @@ def bond_angles(trajectory_or_replicas, *, triplets=None, cutoff=None, bins=90, 
     options = {"triplets": triplets, "cutoff": cutoffs, "bins": bins, "frames": frames, "n_blocks": n_blocks}
     return dataset(
         {
-            "probability": (("triplet", "angle"), density.T / width, sem.T / width, "1/degree", "distribution of bond angles"),
+            "probability": (
+                ("triplet", "angle"),
+                density.T / width,
+                sem.T / width,
+                "1/degree",
+                "distribution of bond angles",
+            ),
             "mean": (("triplet",), mean, mean_sem, "degree", "mean bond angle"),
         },
         {"triplet": triplets, "angle": centres},

@@ -61,7 +61,13 @@ def bond_correlation(trajectory_or_replicas, *, pair=None, cutoff=None, time=Non
         values.append(np.stack([np.concatenate(kept), number[first]]))
     sums, counts = block_sums(pairs, values, block_count(replicas, n_blocks))
     value, sem = jackknife(sums, counts, lambda mean: mean[0] / mean[1])
-    options = {"pair": f"{centre}-{neighbour}", "cutoff": cutoff, "time": time, "origins": origins, "n_blocks": n_blocks}
+    options = {
+        "pair": f"{centre}-{neighbour}",
+        "cutoff": cutoff,
+        "time": time,
+        "origins": origins,
+        "n_blocks": n_blocks,
+    }
     return dataset(
         {"C_B": (("time",), value, sem, "1", "bond correlation function")},
         {"time": pairs[0].lag},

@@ -85,13 +85,23 @@ def clusters(
                 other = random.choice(atoms, count, replace=False)
                 out[0, k, p] = mean_size(distances(before[fast], before[fast], replica.cell, inverse) < cutoffs[k])
                 out[1, k, p] = mean_size(distances(before[other], before[other], replica.cell, inverse) < cutoffs[k])
-                out[2, k, p] = mean_size(distances(before[fast], after[fast], replica.cell, inverse) < STRING * cutoffs[k])
+                out[2, k, p] = mean_size(
+                    distances(before[fast], after[fast], replica.cell, inverse) < STRING * cutoffs[k]
+                )
         pairs.append(mine)
         values.append(out)
     sums, counts = block_sums(pairs, values, block_count(replicas, n_blocks))
     value, sem = jackknife(sums, counts)
     dims = ("species", "time")
-    options = {"fraction": fraction, "cutoff": cutoff, "time": time, "origins": origins, "n_blocks": n_blocks, "drift": drift, "seed": seed}
+    options = {
+        "fraction": fraction,
+        "cutoff": cutoff,
+        "time": time,
+        "origins": origins,
+        "n_blocks": n_blocks,
+        "drift": drift,
+        "seed": seed,
+    }
     return dataset(
         {
             "cluster_size": (dims, value[0], sem[0], "1", "mean size of the cluster of a fast atom"),

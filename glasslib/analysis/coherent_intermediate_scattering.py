@@ -51,7 +51,10 @@ def coherent_intermediate_scattering(
         frames = np.union1d(mine.first, mine.second)
         shift = centre_of_mass(replica) if drift else None
         triples, shell, _ = wave_vectors(replica.cell, q, width, vectors)
-        waves = [species_waves(folded(replica, frames[b], shift)[0], replica.species, names, triples) for b in batches(len(frames), replica.n_atoms)]
+        waves = [
+            species_waves(folded(replica, frames[b], shift)[0], replica.species, names, triples)
+            for b in batches(len(frames), replica.n_atoms)
+        ]
         waves = np.concatenate(waves, 1)
         first, second = np.searchsorted(frames, mine.first), np.searchsorted(frames, mine.second)
         out = np.full((2, len(couples), len(q), len(first)), np.nan)
@@ -65,7 +68,9 @@ def coherent_intermediate_scattering(
                 out[1, n, k] = 0.5 * (static[first] + static[second])
                 for part in batches(len(first), here.shape[2]):
                     i, j = first[part], second[part]
-                    moved = (here[a][j] * here[b][i].conj()).real.mean(1) + (here[b][j] * here[a][i].conj()).real.mean(1)
+                    moved = (here[a][j] * here[b][i].conj()).real.mean(1) + (here[b][j] * here[a][i].conj()).real.mean(
+                        1
+                    )
                     out[0, n, k, part] = 0.5 * moved / scale
         pairs.append(mine)
         values.append(out)
@@ -73,7 +78,15 @@ def coherent_intermediate_scattering(
     value, sem = jackknife(sums, counts, lambda mean: mean[0] / mean[1])
     static, static_sem = jackknife(sums[:, 1], counts)
     # The shortest lag has the most frames and independent blocks.
-    options = {"q": q, "width": width, "vectors": vectors, "time": time, "origins": origins, "n_blocks": n_blocks, "drift": drift}
+    options = {
+        "q": q,
+        "width": width,
+        "vectors": vectors,
+        "time": time,
+        "origins": origins,
+        "n_blocks": n_blocks,
+        "drift": drift,
+    }
     return dataset(
         {
             "F": (("pair", "q", "time"), value, sem, "1", "coherent intermediate scattering function"),

@@ -101,7 +101,9 @@ def save(results, path):
     with atomic(path) as temporary:
         for k, (name, result) in enumerate(results.items()):
             packed = {v: {"zlib": True} for v in result.data_vars if result[v].dtype.kind == "f" and result[v].ndim}
-            writable(result).to_netcdf(temporary, mode="a" if k else "w", group=name, engine="h5netcdf", encoding=packed)
+            writable(result).to_netcdf(
+                temporary, mode="a" if k else "w", group=name, engine="h5netcdf", encoding=packed
+            )
     return path
 
 
@@ -135,7 +137,9 @@ def summary(results):
         lines.append("Qn: " + ", ".join(f"Q{n} {100 * p:.1f}%" for n, p in enumerate(q["probability"].values)))
     if "relaxation_time_F_s" in results:
         q = results["relaxation_time_F_s"]["q"].values
-        lines.append(f"tau_s: F_s = 1/e at q = {q[len(q) // 2]:g} 1/Å; tau_Q: overlap = 1/e at the larger a; > longer than the run, < shorter than its first lag")
+        lines.append(
+            f"tau_s: F_s = 1/e at q = {q[len(q) // 2]:g} 1/Å; tau_Q: overlap = 1/e at the larger a; > longer than the run, < shorter than its first lag"
+        )
     for name, reason in json.loads(first.attrs.get("left_out", "{}")).items():
         lines.append(f"left out: {name}: {reason}")
     return "\n".join(lines)

@@ -17,7 +17,9 @@ def default_pair(replicas, pair):
         pair = ("Si", "O") if {"Si", "O"} <= set(names) else (names[0], names[-1])
     parts = tuple(pair.split("-")) if isinstance(pair, str) else tuple(pair)
     if len(parts) != 2 or any(p not in names for p in parts):
-        raise GlasslibError(f"pair must be two species of the trajectory ({', '.join(names)}), such as 'Si-O', not {pair!r}")
+        raise GlasslibError(
+            f"pair must be two species of the trajectory ({', '.join(names)}), such as 'Si-O', not {pair!r}"
+        )
     return parts
 
 
@@ -62,7 +64,13 @@ def coordination(trajectory_or_replicas, *, pair=None, cutoff=None, frames=MOST_
     options = {"pair": f"{centre}-{neighbour}", "cutoff": cutoff, "frames": frames, "n_blocks": n_blocks}
     return dataset(
         {
-            "probability": (("coordination",), probability, sem, "1", f"fraction of {centre} with so many {neighbour} neighbours"),
+            "probability": (
+                ("coordination",),
+                probability,
+                sem,
+                "1",
+                f"fraction of {centre} with so many {neighbour} neighbours",
+            ),
             "mean": ((), mean, mean_sem, "1", f"mean number of {neighbour} around {centre}"),
         },
         {"coordination": np.arange(len(probability))},

@@ -13,7 +13,11 @@ def described(function, replicas, options, **attrs):
     from .. import __version__
 
     first = replicas[0]
-    known = {k: first.attrs[k] for k in ("temperature", "composition", "potential", "ensemble", "timestep") if k in first.attrs}
+    known = {
+        k: first.attrs[k]
+        for k in ("temperature", "composition", "potential", "ensemble", "timestep")
+        if k in first.attrs
+    }
     known = {k: v for k, v in known.items() if isinstance(v, str | int | float)}
     counts = {str(s): int((first.species == s).sum()) for s in np.unique(first.species)}
     return {

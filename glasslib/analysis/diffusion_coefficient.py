@@ -52,7 +52,9 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
     unit = ticks(replicas[0])[1]
     lags = lags[(lags * unit >= low * (1 - 1e-9)) & (lags * unit <= high * (1 + 1e-9))]
     if len(lags) < 3:
-        raise GlasslibError(f"only {len(lags)} lag time(s) between {low:g} and {high:g} ps: record more frames or widen fit_range")
+        raise GlasslibError(
+            f"only {len(lags)} lag time(s) between {low:g} and {high:g} ps: record more frames or widen fit_range"
+        )
     pairs = [frame_pairs(t, lags, origins) for t in replicas]
     values = [pair_means(t, p, moments, np.zeros(1), 2, drift)[:, 0] for t, p in zip(replicas, pairs, strict=True)]
     blocks = int(np.clip(length / pairs[0].lag[-1] * (1 + 1e-9), 1, 10))
@@ -70,19 +72,38 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
     d, sem = line(lag, mean) / 6, scatter(each)
     slope_sem = scatter(slopes)
     margin = student.ppf(0.5 + level / 2, max(n - 1, 1))
-    near = np.abs(slope - 1) <= np.maximum(DIFFUSIVE, np.where(np.isfinite(slope_sem), np.minimum(2 * slope_sem, 0.3), 0))
+    near = np.abs(slope - 1) <= np.maximum(
+        DIFFUSIVE, np.where(np.isfinite(slope_sem), np.minimum(2 * slope_sem, 0.3), 0)
+    )
     diffusive = near & (mean[:, -1] > 1.0)
     options = {"fit_range": fit_range, "level": level, "origins": origins, "drift": drift}
     attrs = described(
-        "diffusion_coefficient", replicas, options, fit_low_ps=float(lag[0]), fit_high_ps=float(lag[-1]), blocks=n,
+        "diffusion_coefficient",
+        replicas,
+        options,
+        fit_low_ps=float(lag[0]),
+        fit_high_ps=float(lag[-1]),
+        blocks=n,
         fit_rule="given" if fit_range is not None else "4 % to 20 % of the trajectory",
         not_diffusive=", ".join(np.array(symbols(replicas))[~diffusive].tolist()),
     )
     return dataset(
         {
             "D": (("species",), d, sem, "Å²/ps", "diffusion coefficient"),
-            "D_low": (("species",), d - margin * sem, None, "Å²/ps", f"lower end of the {level:.0%} confidence interval"),
-            "D_high": (("species",), d + margin * sem, None, "Å²/ps", f"upper end of the {level:.0%} confidence interval"),
+            "D_low": (
+                ("species",),
+                d - margin * sem,
+                None,
+                "Å²/ps",
+                f"lower end of the {level:.0%} confidence interval",
+            ),
+            "D_high": (
+                ("species",),
+                d + margin * sem,
+                None,
+                "Å²/ps",
+                f"upper end of the {level:.0%} confidence interval",
+            ),
             "slope": (("species",), slope, slope_sem, "1", "log-log slope of the mean squared displacement"),
             "diffusive": (("species",), diffusive.astype(int), None, "1", "whether the fit range is diffusive"),
         },

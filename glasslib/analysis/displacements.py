@@ -29,12 +29,16 @@ def checked(trajectory_or_replicas):
     try:
         replicas = list(trajectory_or_replicas)
     except TypeError:
-        raise GlasslibError(f"a Trajectory or a list of replicas is needed, not {type(trajectory_or_replicas).__name__}") from None
+        raise GlasslibError(
+            f"a Trajectory or a list of replicas is needed, not {type(trajectory_or_replicas).__name__}"
+        ) from None
     if not replicas:
         raise GlasslibError("no trajectory: the list of replicas is empty")
     for replica in replicas:
         if not isinstance(replica, Trajectory):
-            raise GlasslibError(f"a replica must be a Trajectory, not {type(replica).__name__}: open files with Trajectory.open")
+            raise GlasslibError(
+                f"a replica must be a Trajectory, not {type(replica).__name__}: open files with Trajectory.open"
+            )
         if not np.array_equal(replica.species, replicas[0].species):
             raise GlasslibError("replicas must hold the same atoms in the same order")
     return replicas
@@ -174,19 +178,47 @@ def positive(name, values):
     return array
 
 
+@njit(cache=True)
+def runs(first, second):
+    """Borders of runs in which both frames of a pair advance by one: there the loads are contiguous and vectorise."""
+    n = len(first)
+    border = np.empty(n + 1, np.int64)
+    count = 0
+    for p in range(n):
+        if p == 0 or first[p] != first[p - 1] + 1 or second[p] != second[p - 1] + 1:
+            border[count] = p
+            count += 1
+    border[count] = n
+    return border[: count + 1]
+
+
 @njit(parallel=True, cache=True)
 def moments(positions, first, second, values, groups):
     """Sums of r² and r⁴."""
     atoms, n = positions.shape[0], len(first)
+    border = runs(first, second)
     out = np.zeros((groups, 2, n))
     for g in prange(groups):
+        squares, fourths = out[g, 0], out[g, 1]
         for atom in range(g * atoms // groups, (g + 1) * atoms // groups):
-            x, y, z = positions[atom, 0], positions[atom, 1], positions[atom, 2]
-            for p in range(n):
+            for run in range(len(border) - 1):
+                p, size = border[run], border[run + 1] - border[run]
                 i, j = first[p], second[p]
-                square = (x[j] - x[i]) ** 2 + (y[j] - y[i]) ** 2 + (z[j] - z[i]) ** 2
-                out[g, 0, p] += square
-                out[g, 1, p] += square * square
+                x0, y0, z0 = (
+                    positions[atom, 0, i : i + size],
+                    positions[atom, 1, i : i + size],
+                    positions[atom, 2, i : i + size],
+                )
+                x1, y1, z1 = (
+                    positions[atom, 0, j : j + size],
+                    positions[atom, 1, j : j + size],
+                    positions[atom, 2, j : j + size],
+                )
+                second_moment, fourth_moment = squares[p : p + size], fourths[p : p + size]
+                for k in range(size):
+                    square = (x1[k] - x0[k]) ** 2 + (y1[k] - y0[k]) ** 2 + (z1[k] - z0[k]) ** 2
+                    second_moment[k] += square
+                    fourth_moment[k] += square * square
     return out
 
 

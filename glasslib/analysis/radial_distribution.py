@@ -42,7 +42,9 @@ def radial_distribution(trajectory_or_replicas, *, r=None, frames=MOST_FRAMES, n
     r = np.arange(0.025, widest - 0.025 + 1e-9, 0.05) if r is None else np.asarray(r, float)
     low, width, count = bins(r)
     if low + width * count > widest * (1 + 1e-9):
-        raise GlasslibError(f"r goes to {low + width * count:.2f} Å, beyond half the width of the cell ({widest:.2f} Å): shorten it or use more atoms")
+        raise GlasslibError(
+            f"r goes to {low + width * count:.2f} Å, beyond half the width of the cell ({widest:.2f} Å): shorten it or use more atoms"
+        )
     sums, counts = [], []
     for replica in replicas:
         kind = np.searchsorted(names, replica.species)
@@ -55,7 +57,9 @@ def radial_distribution(trajectory_or_replicas, *, r=None, frames=MOST_FRAMES, n
         for part in batches(len(chosen), replica.n_atoms):
             inside, cells = folded(replica, chosen[part])
             volume = np.abs(np.linalg.det(cells))
-            found = pair_histogram(inside, cells, volume, block[part], blocks, kind, len(names), low, width, count, 16).sum(0)
+            found = pair_histogram(
+                inside, cells, volume, block[part], blocks, kind, len(names), low, width, count, 16
+            ).sum(0)
             with np.errstate(invalid="ignore", divide="ignore"):
                 total += (found + found.transpose(0, 2, 1, 3)) / possible[..., None] / shells(r)
         sums.append(total)
@@ -73,7 +77,9 @@ def radial_distribution(trajectory_or_replicas, *, r=None, frames=MOST_FRAMES, n
         },
         {"pair": pair_names(names), "r": r},
         described(
-            "radial_distribution", replicas, {"r": [float(r[0]), float(r[-1]), count], "frames": frames, "n_blocks": n_blocks},
+            "radial_distribution",
+            replicas,
+            {"r": [float(r[0]), float(r[-1]), count], "frames": frames, "n_blocks": n_blocks},
             volume_A3=float(volume),
         ),
     )

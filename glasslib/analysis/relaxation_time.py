@@ -32,7 +32,9 @@ def relaxation_time(result, *, level=1 / np.e, variable=None):
         raise GlasslibError(f"level must be between 0 and 1, not {level!r}")
     decay = decay.transpose(..., "time")
     time, value = np.log(decay["time"].values), decay.values
-    sem = result[f"{name}_sem"].transpose(..., "time").values if f"{name}_sem" in result else np.full(value.shape, np.nan)
+    sem = (
+        result[f"{name}_sem"].transpose(..., "time").values if f"{name}_sem" in result else np.full(value.shape, np.nan)
+    )
     tau, error, reached, bound = (np.full(value.shape[:-1], np.nan) for _ in range(4))
     for at in np.ndindex(value.shape[:-1]):
         known = np.isfinite(value[at])
@@ -56,7 +58,13 @@ def relaxation_time(result, *, level=1 / np.e, variable=None):
     made = dataset(
         {
             "tau": (dims, tau, error, "ps", f"time at which {name} falls to {level:.3g}"),
-            "reached": (dims, reached.astype(int), None, "1", "1 reached, 0 longer than the run, -1 shorter than the first lag time"),
+            "reached": (
+                dims,
+                reached.astype(int),
+                None,
+                "1",
+                "1 reached, 0 longer than the run, -1 shorter than the first lag time",
+            ),
             "bound": (dims, bound, None, "ps", "lag time that tau exceeds or stays below"),
         },
         {d: decay[d].values for d in dims},
@@ -70,5 +78,7 @@ def decaying(result, variable=None):
     names = [variable] if variable else [n for n in DECAYS if n in result]
     if not names or names[0] not in result or "time" not in result[names[0]].dims:
         wanted = variable or ", ".join(DECAYS)
-        raise GlasslibError(f"no correlation function {wanted} along time in this Dataset: it has {', '.join(map(str, result.data_vars))}")
+        raise GlasslibError(
+            f"no correlation function {wanted} along time in this Dataset: it has {', '.join(map(str, result.data_vars))}"
+        )
     return names[0], result[names[0]]

@@ -65,7 +65,14 @@ def rings(trajectory_or_replicas, *, cutoff=None, former="Si", anion="O", larges
     counts = np.concatenate(counts)[:, None]
     value, sem = jackknife(sums, counts)
     share, share_sem = jackknife(sums, counts, lambda mean: mean / mean.sum(0))
-    options = {"cutoff": cutoff, "former": former, "anion": anion, "largest": largest, "frames": frames, "n_blocks": n_blocks}
+    options = {
+        "cutoff": cutoff,
+        "former": former,
+        "anion": anion,
+        "largest": largest,
+        "frames": frames,
+        "n_blocks": n_blocks,
+    }
     return dataset(
         {
             "rings": (("n",), value[2:, 0], sem[2:, 0], "1", f"rings of n {former} for each {former}"),

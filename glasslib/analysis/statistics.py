@@ -66,9 +66,7 @@ def jackknife(sums, counts, function=lambda mean: mean):
     with np.errstate(invalid="ignore", divide="ignore"):
         total, number = sums.sum(0), counts.sum(0)
         value = function(total / number)
-        without = [
-            function((total - s) / (number - c.reshape(shape[1:]))) for s, c in zip(sums, counts, strict=True)
-        ]
+        without = [function((total - s) / (number - c.reshape(shape[1:]))) for s, c in zip(sums, counts, strict=True)]
         used = filled.reshape((len(counts), *[1] * (value.ndim - 1), counts.shape[1]))
         n = filled.sum(0)
         without = np.where(used, np.stack(without), 0.0)

@@ -9,7 +9,10 @@ from scipy.special import gamma
 from .dataset import dataset
 from .relaxation_time import decaying
 
-HIGHEST, LOWEST = 0.8, 0.02  # values of the correlation function fitted: after the fast decay into the cage, above the noise
+HIGHEST, LOWEST = (
+    0.8,
+    0.02,
+)  # values of the correlation function fitted: after the fast decay into the cage, above the noise
 
 
 def kohlrausch(time, amplitude, log_tau, beta):
@@ -46,7 +49,9 @@ def stretched_exponential(result, *, fit_range=None, variable=None):
     name, decay = decaying(result, variable)
     decay = decay.transpose(..., "time")
     time, value = decay["time"].values, decay.values
-    sem = result[f"{name}_sem"].transpose(..., "time").values if f"{name}_sem" in result else np.full(value.shape, np.nan)
+    sem = (
+        result[f"{name}_sem"].transpose(..., "time").values if f"{name}_sem" in result else np.full(value.shape, np.nan)
+    )
     out = np.full((8, *value.shape[:-1]), np.nan)
     points = np.zeros(value.shape[:-1], int)
     for at in np.ndindex(value.shape[:-1]):
@@ -84,14 +89,18 @@ def fit(time, y, sem):
     except (RuntimeError, ValueError):
         return np.full(8, np.nan)
     steps = np.array([1e-5, 1e-5, 1e-5])
-    slope = np.stack([(kohlrausch(time, *(best + e)) - kohlrausch(time, *(best - e))) / 2e-5 for e in np.diag(steps)], 1)
+    slope = np.stack(
+        [(kohlrausch(time, *(best + e)) - kohlrausch(time, *(best - e))) / 2e-5 for e in np.diag(steps)], 1
+    )
     gain = np.linalg.pinv(slope / scale[:, None]) / scale
     correlation = np.sqrt(np.minimum.outer(time, time) / np.maximum.outer(time, time))
     covariance = gain @ (correlation * np.outer(scale, scale)) @ gain.T if known.any() else np.full((3, 3), np.nan)
     amplitude, log_tau, beta = best
     tau, mean = np.exp(log_tau), np.exp(log_tau) / beta * gamma(1 / beta)
     nudge = 1e-5
-    by_beta = (np.log(gamma(1 / (beta + nudge)) / (beta + nudge)) - np.log(gamma(1 / (beta - nudge)) / (beta - nudge))) / (2 * nudge)
+    by_beta = (
+        np.log(gamma(1 / (beta + nudge)) / (beta + nudge)) - np.log(gamma(1 / (beta - nudge)) / (beta - nudge))
+    ) / (2 * nudge)
     mean_sem = mean * np.sqrt(covariance[1, 1] + by_beta**2 * covariance[2, 2] + 2 * by_beta * covariance[1, 2])
     sem = np.sqrt(np.diag(covariance))
     return np.array([tau, beta, amplitude, mean, tau * sem[1], sem[2], sem[0], mean_sem])

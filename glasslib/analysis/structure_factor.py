@@ -64,7 +64,11 @@ def structure_factor(
         number = np.array([(replica.species == s).sum() for s in names], float)
         total, seen = np.zeros((blocks, len(upper[0]), len(q))), np.zeros((blocks, len(q)))
         block = np.arange(len(chosen)) * blocks // len(chosen)
-        parts = batches(len(chosen), replica.n_atoms) if replica.constant_cell else [slice(k, k + 1) for k in range(len(chosen))]
+        parts = (
+            batches(len(chosen), replica.n_atoms)
+            if replica.constant_cell
+            else [slice(k, k + 1) for k in range(len(chosen))]
+        )
         triples = None
         for part in parts:
             inside, cells = folded(replica, chosen[part])
@@ -81,7 +85,9 @@ def structure_factor(
         counts.append(seen)
     sums, counts = np.concatenate(sums), np.concatenate(counts)
     options = {"q": q, "radiation": radiation, "frames": frames, "vectors": vectors, "n_blocks": n_blocks}
-    attrs = described("structure_factor", replicas, options, method="density waves of the box", radiation=str(radiation))
+    attrs = described(
+        "structure_factor", replicas, options, method="density waves of the box", radiation=str(radiation)
+    )
     if radiation is None:
         value, sem = jackknife(sums, counts)
         variables = {"S": (("pair", "q"), value, sem, "1", "Ashcroft-Langreth partial structure factor")}
@@ -89,7 +95,9 @@ def structure_factor(
     share = number / number.sum()
     b = scattering(names, q, radiation)
     twice = np.where(upper[0] == upper[1], 1.0, 2.0)[:, None]
-    weight = twice * (np.sqrt(share[upper[0]] * share[upper[1]])[:, None] * b[upper[0]] * b[upper[1]]) / (share @ b) ** 2
+    weight = (
+        twice * (np.sqrt(share[upper[0]] * share[upper[1]])[:, None] * b[upper[0]] * b[upper[1]]) / (share @ b) ** 2
+    )
     same = (upper[0] == upper[1])[:, None]
     value, sem = jackknife(sums, counts, lambda mean: 1 + (weight * (mean - same)).sum(0))
     return dataset({"S": (("q",), value, sem, "1", f"{radiation} structure factor")}, {"q": q}, attrs)
@@ -102,6 +110,8 @@ def scattering(names, q, radiation):
     if radiation == "neutron":
         lengths = [elements.symbol(s).neutron.b_c for s in names]
         if None in lengths:
-            raise GlasslibError(f"no neutron scattering length is known for {names[lengths.index(None)]}: use radiation=None")
+            raise GlasslibError(
+                f"no neutron scattering length is known for {names[lengths.index(None)]}: use radiation=None"
+            )
         return np.repeat(np.array(lengths, float)[:, None], len(q), 1)
     return np.array([elements.symbol(s).xray.f0(q) for s in names], float).reshape(len(names), len(q))

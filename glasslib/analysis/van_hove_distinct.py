@@ -79,7 +79,13 @@ def van_hove_distinct(trajectory_or_replicas, *, r=None, time=None, origins=40, 
     upper = np.triu_indices(len(names))
     value, sem = (np.moveaxis(x[upper], 1, 2) / shells(r) for x in (value, sem))
     density = (number[None, :] - np.eye(len(names))) / np.mean([t.volume for t in replicas])
-    options = {"r": [float(r[0]), float(r[-1]), count], "time": time, "origins": origins, "n_blocks": n_blocks, "drift": drift}
+    options = {
+        "r": [float(r[0]), float(r[-1]), count],
+        "time": time,
+        "origins": origins,
+        "n_blocks": n_blocks,
+        "drift": drift,
+    }
     return dataset(
         {
             "G_d": (("pair", "time", "r"), value, sem, "1/Å³", "distinct part of the van Hove function"),

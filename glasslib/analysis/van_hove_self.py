@@ -18,7 +18,9 @@ def bins(r):
         raise GlasslibError("r must hold at least two bin centres, Å")
     width = np.diff(r).mean()
     if not width > 0 or not np.allclose(np.diff(r), width, rtol=1e-6, atol=0) or r[0] - width / 2 < -1e-9 * width:
-        raise GlasslibError("r must hold evenly spaced, increasing bin centres, Å, the first at least half a bin above zero")
+        raise GlasslibError(
+            "r must hold evenly spaced, increasing bin centres, Å, the first at least half a bin above zero"
+        )
     return r[0] - width / 2, width, len(r)
 
 
@@ -76,7 +78,13 @@ def van_hove_self(trajectory_or_replicas, *, r=None, time=None, origins=1000, n_
     beyond, beyond_sem = jackknife(np.concatenate(sums), np.concatenate(counts), lambda mean: 1 - mean.sum(1))
     fraction, sem, volume = np.moveaxis(fraction, 1, 2), np.moveaxis(sem, 1, 2), shells(r)
     dims = ("species", "time", "r")
-    options = {"r": [float(r[0]), float(r[-1]), len(r)], "time": time, "origins": origins, "n_blocks": n_blocks, "drift": drift}
+    options = {
+        "r": [float(r[0]), float(r[-1]), len(r)],
+        "time": time,
+        "origins": origins,
+        "n_blocks": n_blocks,
+        "drift": drift,
+    }
     return dataset(
         {
             "G_s": (dims, fraction / volume, sem / volume, "1/Å³", "self part of the van Hove function"),

@@ -10,4 +10,13 @@ from .guard import Guard
 from .schedule import Stage, log_frames, read_schedule
 from .store import final_state, so_far
 
-__all__ = ["Guard", "Stage", "core_seconds_per_atom_step", "final_state", "log_frames", "read_schedule", "run", "so_far"]
+__all__ = [
+    "Guard",
+    "Stage",
+    "core_seconds_per_atom_step",
+    "final_state",
+    "log_frames",
+    "read_schedule",
+    "run",
+    "so_far",
+]

@@ -11,7 +11,20 @@ from .schedule import read_schedule
 from .simulation import Simulation
 
 
-def run(atoms, calculator, schedule, out, seed=0, *, checkpoint_every=500, log_every=10, guard=None, inputs=(), attrs=None, quiet=False):
+def run(
+    atoms,
+    calculator,
+    schedule,
+    out,
+    seed=0,
+    *,
+    checkpoint_every=500,
+    log_every=10,
+    guard=None,
+    inputs=(),
+    attrs=None,
+    quiet=False,
+):
     """Run molecular dynamics, or go on with a run that was interrupted.
 
     The same call after a kill, a crash or a full disk goes on from the last checkpoint, and every later frame is bit for bit that of an
@@ -69,7 +82,9 @@ def run(atoms, calculator, schedule, out, seed=0, *, checkpoint_every=500, log_e
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise GlasslibError(f"seed must be a whole number of at least 0, not {seed!r}")
     _check_start(atoms, stages)
-    return Simulation(atoms, calculator, stages, Path(out), int(seed), checkpoint_every, log_every, guard, list(inputs), attrs, quiet).go()
+    return Simulation(
+        atoms, calculator, stages, Path(out), int(seed), checkpoint_every, log_every, guard, list(inputs), attrs, quiet
+    ).go()
 
 
 def _guard(values):

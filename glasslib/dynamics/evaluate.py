@@ -21,7 +21,9 @@ class Evaluator:
 
     def __init__(self, calculator, stress=False):
         if not isinstance(calculator, Calculator):
-            raise GlasslibError(f"the potential must be an ASE Calculator, not {type(calculator).__name__}: try glasslib.load_potential()")
+            raise GlasslibError(
+                f"the potential must be an ASE Calculator, not {type(calculator).__name__}: try glasslib.load_potential()"
+            )
         self.calculator = calculator
         self.wanted = ["energy", "forces", *(["stress"] if stress else [])]
         if stress and "stress" not in calculator.implemented_properties:
@@ -51,7 +53,10 @@ class Evaluator:
             changes = [] if np.array_equal(atoms.positions, self._positions) else ["positions"]
             changes += [] if np.array_equal(atoms.cell.array, self._cell) else ["cell"]
         if changes:
-            self.calculator.results, self.calculator.atoms = {}, atoms.copy()  # as ASE's get_property leaves them to calculate()
+            self.calculator.results, self.calculator.atoms = (
+                {},
+                atoms.copy(),
+            )  # as ASE's get_property leaves them to calculate()
             self.calculator.calculate(atoms, self.wanted, changes)
             self._positions, self._cell = atoms.positions.copy(), atoms.cell.array.copy()
         if name not in self.calculator.results:

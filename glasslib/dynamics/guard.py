@@ -9,7 +9,9 @@ from vesin import NeighborList
 
 from ..errors import GlasslibError
 
-CORE = 0.5  # of the sum of covalent radii: Si-O 0.89 Å, O-O 0.66 Å, Na-O 1.16 Å, below anything seen in a melt at 4000 K
+CORE = (
+    0.5  # of the sum of covalent radii: Si-O 0.89 Å, O-O 0.66 Å, Na-O 1.16 Å, below anything seen in a melt at 4000 K
+)
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,15 @@ class Guard:
         if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
             raise GlasslibError(f"guard: every must be a whole number of at least 1, not {self.every!r}")
         for pair, value in dict(self.distance).items():
-            if len(_symbols(pair)) != 2 or isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 5:
-                raise GlasslibError(f'guard: distance must look like {{"Si-O": 1.0}} (Å, below 5), not {{{pair!r}: {value!r}}}')
+            if (
+                len(_symbols(pair)) != 2
+                or isinstance(value, bool)
+                or not isinstance(value, (int, float))
+                or not 0 <= value < 5
+            ):
+                raise GlasslibError(
+                    f'guard: distance must look like {{"Si-O": 1.0}} (Å, below 5), not {{{pair!r}: {value!r}}}'
+                )
 
 
 class Watch:
@@ -61,7 +70,9 @@ class Watch:
             if a in kinds and b in kinds:
                 i, j = kinds.index(a), kinds.index(b)
                 self.shortest[i, j] = self.shortest[j, i] = value
-        self.neighbours = NeighborList(cutoff=float(self.shortest.max()), full_list=False) if self.shortest.any() else None
+        self.neighbours = (
+            NeighborList(cutoff=float(self.shortest.max()), full_list=False) if self.shortest.any() else None
+        )
         self.degrees = max(1, 3 * len(atoms) - 3)
 
     def trouble(self, atoms, results):
@@ -80,12 +91,18 @@ class Watch:
         close = self.overlap(atoms)
         if close:
             i, j, distance, limit = close
-            return f"atoms {i} ({self.symbols[i]}) and {j} ({self.symbols[j]}) are {distance:.2f} Å apart, less than {limit:.2f} Å", [i, j]
+            return (
+                f"atoms {i} ({self.symbols[i]}) and {j} ({self.symbols[j]}) are {distance:.2f} Å apart, less than {limit:.2f} Å",
+                [i, j],
+            )
         kinetic = 0.5 * (atoms.arrays["momenta"] ** 2).sum(axis=1) / atoms.get_masses()
         temperature = 2 * kinetic.sum() / (self.degrees * units.kB)
         if temperature > self.temperature:
             hot = np.argsort(kinetic)[::-1][:4]
-            return f"the temperature is {temperature:.0f} K, more than {self.temperature:.0f} K, fastest {self._names(hot)}", hot.tolist()
+            return (
+                f"the temperature is {temperature:.0f} K, more than {self.temperature:.0f} K, fastest {self._names(hot)}",
+                hot.tolist(),
+            )
         spread = results.get("force_spread")
         if self.guard.force_spread is not None and spread is not None and np.max(spread) > self.guard.force_spread:
             worst = np.argsort(spread)[::-1][:4]
@@ -99,7 +116,9 @@ class Watch:
         """The worst pair that is too close, as (i, j, distance, limit), or None."""
         if self.neighbours is None:
             return None
-        first, second, distance = self.neighbours.compute(atoms.positions, atoms.cell.array, bool(atoms.pbc.any()), "ijd")
+        first, second, distance = self.neighbours.compute(
+            atoms.positions, atoms.cell.array, bool(atoms.pbc.any()), "ijd"
+        )
         limits = self.shortest[self.kind[first], self.kind[second]]
         short = distance < limits
         if not short.any():

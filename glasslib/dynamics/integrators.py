@@ -94,7 +94,9 @@ def _nvt(thermostat, atoms, dt, temperature, damping, rng):
 
 def _chain(atoms, temperature, damping):
     masses = atoms.get_masses()[:, None]
-    return NoseHooverChainThermostat(num_atoms_global=len(atoms) - 1, masses=masses, temperature_K=temperature, tdamp=damping)
+    return NoseHooverChainThermostat(
+        num_atoms_global=len(atoms) - 1, masses=masses, temperature_K=temperature, tdamp=damping
+    )
 
 
 def set_targets(integrator, temperature=None, pressure=None):

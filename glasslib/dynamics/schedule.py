@@ -189,10 +189,14 @@ def read_schedule(stages):
     [2000, 3000, 5000]
     """
     if isinstance(stages, (dict, Stage, str)) or not hasattr(stages, "__iter__"):
-        raise GlasslibError("a schedule is a list of stages, each a mapping such as {ensemble: nvt, temperature: 3000, length: 10}")
+        raise GlasslibError(
+            "a schedule is a list of stages, each a mapping such as {ensemble: nvt, temperature: 3000, length: 10}"
+        )
     stages = list(stages)
     if not stages:
-        raise GlasslibError("the schedule has no stage: give at least one, such as {ensemble: nvt, temperature: 3000, length: 10}")
+        raise GlasslibError(
+            "the schedule has no stage: give at least one, such as {ensemble: nvt, temperature: 3000, length: 10}"
+        )
     done = tuple(_checked(stage, number, len(stages)) for number, stage in enumerate(stages, 1))
     steps = {stage.timestep for stage in done if stage.output != "none"}
     if not steps:
@@ -216,7 +220,10 @@ def _checked(stage, number, count):
     for key in values:
         if key not in names:
             near = difflib.get_close_matches(str(key), names, 1)
-            raise GlasslibError(f"{label}: unknown key {key!r}" + (f", did you mean {near[0]!r}?" if near else f": known are {', '.join(names)}"))
+            raise GlasslibError(
+                f"{label}: unknown key {key!r}"
+                + (f", did you mean {near[0]!r}?" if near else f": known are {', '.join(names)}")
+            )
     values = {key: value for key, value in values.items() if value is not None}
 
     def fail(key, wish):
@@ -277,7 +284,9 @@ def _consistent(values, label):
     """Keys that need or exclude each other."""
     ensemble = values["ensemble"]
     needs = {"nve": (), "nvt": ("temperature",), "npt": ("temperature", "pressure")}[ensemble]
-    unused = {"nve": ("temperature", "pressure", "thermostat"), "nvt": ("pressure",), "npt": ("density", "strain")}[ensemble]
+    unused = {"nve": ("temperature", "pressure", "thermostat"), "nvt": ("pressure",), "npt": ("density", "strain")}[
+        ensemble
+    ]
     for key in needs:
         if key not in values:
             raise GlasslibError(f"{label}: ensemble {ensemble} needs {key!r}")

@@ -51,7 +51,9 @@ class Simulation:
         self.atoms = self.start.copy()
         self.atoms.calc = self.calculator
         self.masses = self.atoms.get_masses()
-        highest = max((max(np.atleast_1d(s.temperature)) for s in self.stages if s.temperature is not None), default=0.0)
+        highest = max(
+            (max(np.atleast_1d(s.temperature)) for s in self.stages if s.temperature is not None), default=0.0
+        )
         self.watch = Watch(self.guard, self.atoms, highest)
         self._refuse_overlap()
         self.probe = self._probe()
@@ -71,7 +73,9 @@ class Simulation:
     def _open_store(self):
         store = Store(self.out, len(self.atoms))
         self.loaded = store.load()
-        if self.loaded is None or (self.loaded[0]["identity"] == self.identity and np.allclose(self.loaded[0]["probe"], self.probe, rtol=1e-3)):
+        if self.loaded is None or (
+            self.loaded[0]["identity"] == self.identity and np.allclose(self.loaded[0]["probe"], self.probe, rtol=1e-3)
+        ):
             return store
         store.__exit__()
         set_aside(self.out)
@@ -87,7 +91,9 @@ class Simulation:
         temperature = next((s.first("temperature") for s in self.stages if s.temperature is not None), None)
         if not self.atoms.has("momenta") or not self.atoms.get_momenta().any():
             if self.stages[0].temperature is None:
-                raise GlasslibError("the atoms are at rest and the first stage is nve: give them momenta, or begin with an nvt stage")
+                raise GlasslibError(
+                    "the atoms are at rest and the first stage is nve: give them momenta, or begin with an nvt stage"
+                )
             draw_momenta(self.atoms, temperature, self.rng)
         rest(self.atoms)
         self.integrator_state = {}
@@ -101,7 +107,12 @@ class Simulation:
         self.rng = np.random.default_rng()
         self.rng.bit_generator.state = meta["rng"]
         self.step, self.index, self.local, self.time = (meta[k] for k in ("step", "stage", "local", "time"))
-        self.stage_time, self.wall, self.sessions, self.last_frame = meta["stage_time"], meta["wall"], meta["sessions"] + 1, meta["last_frame"]
+        self.stage_time, self.wall, self.sessions, self.last_frame = (
+            meta["stage_time"],
+            meta["wall"],
+            meta["sessions"] + 1,
+            meta["last_frame"],
+        )
         self.stage_cell = arrays["stage_cell"]
         self.atoms.set_cell(arrays["cell"])
         self.atoms.positions[:] = arrays["positions"]
@@ -127,7 +138,9 @@ class Simulation:
 
     def _loop(self):
         started = self.clock = time.monotonic()
-        with Progress(self.total, self.out.name, "steps", done=self.step, stream=_Nowhere() if self.quiet else None) as self.bar:
+        with Progress(
+            self.total, self.out.name, "steps", done=self.step, stream=_Nowhere() if self.quiet else None
+        ) as self.bar:
             self.first = self.step
             while self.index < len(self.stages):
                 self._stage(self.stages[self.index])
@@ -190,7 +203,12 @@ class Simulation:
             self._save()
             return self._integrator(stage)
         self.integrator_state = {}
-        self.index, self.local, self.stage_cell, self.stage_time = self.index + 1, 0, self.atoms.cell.array.copy(), self.time
+        self.index, self.local, self.stage_cell, self.stage_time = (
+            self.index + 1,
+            0,
+            self.atoms.cell.array.copy(),
+            self.time,
+        )
         self._save()
         return integrator
 
@@ -299,7 +317,9 @@ class Simulation:
         """Numbers by which another potential is known: sizes of the forces on the start."""
         forces = self.atoms.get_forces()
         if forces.shape != (len(self.atoms), 3) or not np.isfinite(forces).all():
-            raise GlasslibError("the potential gives no finite forces for the start: start from another structure or check the potential")
+            raise GlasslibError(
+                "the potential gives no finite forces for the start: start from another structure or check the potential"
+            )
         return [float(np.sqrt((forces**2).mean())), *np.linalg.norm(forces[:4], axis=1).tolist()]
 
     def _plan(self):
@@ -317,7 +337,9 @@ class Simulation:
         spent = max(time.monotonic() - self.bar.start, 1e-9)
         rate = 86.4 * (self.step - self.first) * stage.timestep / 1000 / spent
         kinetic = self.atoms.get_kinetic_energy()
-        return f"{stage.name or stage.ensemble} {2 * kinetic / (degrees(self.atoms) * units.kB):.0f} K, {rate:.3g} ns/day"
+        return (
+            f"{stage.name or stage.ensemble} {2 * kinetic / (degrees(self.atoms) * units.kB):.0f} K, {rate:.3g} ns/day"
+        )
 
     def _say(self, text):
         if not self.quiet:

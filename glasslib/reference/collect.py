@@ -36,7 +36,9 @@ def collect(labels="data/labels-work/early", out="data/frames/melts.extxyz", tab
             for number, atoms in enumerate(read_plain(file)):
                 atoms = correct(atoms, table)
                 check(atoms, f"{file}, frame {number}")
-                frames.setdefault((atoms.info["parent"], int(atoms.info.get("frame", 0)), atoms.positions.tobytes()[:24]), atoms)
+                frames.setdefault(
+                    (atoms.info["parent"], int(atoms.info.get("frame", 0)), atoms.positions.tobytes()[:24]), atoms
+                )
         except GlasslibError as error:
             if file == out:  # never write over what cannot be read
                 raise

@@ -75,7 +75,9 @@ def read_plain(path):
             frames.append(_arranged(atoms))
     except Exception as error:  # the parser raises whatever its regular expressions and casts happen to
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise GlasslibError(f"{path}, frame {len(frames)} cannot be read ({reason}): truncated or damaged; restore it") from None
+        raise GlasslibError(
+            f"{path}, frame {len(frames)} cannot be read ({reason}): truncated or damaged; restore it"
+        ) from None
     if not frames:
         raise GlasslibError(f"{path} holds no frame")
     return frames
@@ -139,11 +141,19 @@ def check(atoms, name):
         if not real or not np.isfinite(number) or number < 0:
             fail(field, f"must be a number not below zero, not {number!r}")
     if info.get("stress_kind") != "corrected":
-        fail("stress_kind", f"is {info.get('stress_kind')!r}, not 'corrected': collect the labels first (glasslib.reference.collect)")
+        fail(
+            "stress_kind",
+            f"is {info.get('stress_kind')!r}, not 'corrected': collect the labels first (glasslib.reference.collect)",
+        )
     for field in ("stress", "stress_raw", "stress_correction"):
         if np.shape(info.get(field)) != (3, 3):
             fail(field, "is missing or not 3 x 3")
-    values = {"positions": atoms.positions, "Lattice": atoms.cell.array, "energy": results["energy"], "forces": results["forces"]}
+    values = {
+        "positions": atoms.positions,
+        "Lattice": atoms.cell.array,
+        "energy": results["energy"],
+        "forces": results["forces"],
+    }
     values |= {field: info[field] for field in ("stress", "stress_raw", "stress_correction")}
     for field, value in values.items():
         value = np.asarray(value)
@@ -205,7 +215,9 @@ def write_frames(path, frames):
 def write_plain(path, frames):
     """Write frames without checks of their labels."""
     with atomic(path) as temporary:
-        ase.io.write(temporary, [_stored(atoms) for atoms in frames], format="extxyz", parallel=False)  # else collective under MPI
+        ase.io.write(
+            temporary, [_stored(atoms) for atoms in frames], format="extxyz", parallel=False
+        )  # else collective under MPI
 
 
 def _stored(atoms):

@@ -46,7 +46,9 @@ def names(frames):
         if "frame" in atoms.info:
             name += f"-{int(atoms.info['frame'])}"
         if not re.fullmatch(r"[\w+=-][\w.+=-]{0,149}", name):
-            raise GlasslibError(f"queue, frame {number}: parent {name[:160]!r} must be at most 150 letters, digits and . _ + = -")
+            raise GlasslibError(
+                f"queue, frame {number}: parent {name[:160]!r} must be at most 150 letters, digits and . _ + = -"
+            )
         found.append(name)
     for name in found:
         if found.count(name) > 1:
@@ -91,7 +93,9 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise GlasslibError(f"{key} must be a whole number of at least 1, not {value!r}")
     if ranks > 1 and not gpaw.scalapack():
-        raise GlasslibError("this GPAW was compiled without ScaLAPACK and cannot share a frame among MPI processes: use workers in place of ranks")
+        raise GlasslibError(
+            "this GPAW was compiled without ScaLAPACK and cannot share a frame among MPI processes: use workers in place of ranks"
+        )
     queue, out = Path(queue), folder(out)
     frames = read_plain(queue)
     wanted = names(frames)
@@ -101,14 +105,23 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
             (out / f"{name}.failed.json").unlink(missing_ok=True)
         _same(out / f"{name}.extxyz", atoms, level)
     end = 0.0 if minutes is None else time.time() + 60 * minutes
-    beside = Path(sys.executable).with_name("mpiexec")  # the MPI that GPAW was compiled against, where it came with the environment
+    beside = Path(sys.executable).with_name(
+        "mpiexec"
+    )  # the MPI that GPAW was compiled against, where it came with the environment
     mpiexec = str(beside) if beside.exists() else "mpiexec"
     begin = [sys.executable] if ranks == 1 else [mpiexec, "-n", str(ranks), sys.executable, "-m", "gpaw", "python"]
     command = [*begin, "-m", __name__, str(queue), str(out), str(end), str(int(coarse)), str(os.getpid())]
     running = []
     try:
         for _ in range(min(workers, len(_open(out, wanted)))):
-            running.append(subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, start_new_session=True))
+            running.append(
+                subprocess.Popen(
+                    command,
+                    env=os.environ | {"OMP_NUM_THREADS": "1"},
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            )
         _watch(running, out, wanted, quiet)
     finally:
         for process in running:
@@ -119,14 +132,18 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
     left = _open(out, wanted)
     over = end and time.time() >= end
     if left and not over and any(p.returncode for p in running):
-        raise GlasslibError(f"workers ended with {sorted({p.returncode for p in running})} and {len(left)} frames to go: see {out}/*.log, then run the same again")
+        raise GlasslibError(
+            f"workers ended with {sorted({p.returncode for p in running})} and {len(left)} frames to go: see {out}/*.log, then run the same again"
+        )
     failed = [name for name in wanted if (out / f"{name}.failed.json").exists()]
     return {"labelled": [n for n in wanted if (out / f"{n}.extxyz").exists()], "failed": failed, "left": left}
 
 
 def failures(out):
     """Reason why a frame has no label, by name."""
-    return {p.name.removesuffix(".failed.json"): read_json(p)["reason"] for p in sorted(Path(out).glob("*.failed.json"))}
+    return {
+        p.name.removesuffix(".failed.json"): read_json(p)["reason"] for p in sorted(Path(out).glob("*.failed.json"))
+    }
 
 
 def _open(out, wanted):
@@ -138,7 +155,11 @@ def _same(path, atoms, level):
     if not path.exists():
         return
     known = read_plain(path)[0]
-    if len(known) != len(atoms) or (known.numbers != atoms.numbers).any() or not np.allclose(known.positions, atoms.positions, atol=1e-6):
+    if (
+        len(known) != len(atoms)
+        or (known.numbers != atoms.numbers).any()
+        or not np.allclose(known.positions, atoms.positions, atol=1e-6)
+    ):
         raise GlasslibError(f"{path} is the label of another structure of that name: choose another folder")
     if known.info.get("level") != level.name:
         raise GlasslibError(f"{path} is at level {known.info.get('level')}, not {level.name}: choose another folder")
@@ -146,7 +167,14 @@ def _same(path, atoms, level):
 
 def _watch(running, out, wanted, quiet):
     left = len(_open(out, wanted))
-    with Progress(len(wanted), "labels", "frames", done=len(wanted) - left, every=60, stream=open(os.devnull, "w") if quiet else None) as bar:
+    with Progress(
+        len(wanted),
+        "labels",
+        "frames",
+        done=len(wanted) - left,
+        every=60,
+        stream=open(os.devnull, "w") if quiet else None,
+    ) as bar:
         while any(process.poll() is None for process in running):
             time.sleep(0.2)
             now = len(_open(out, wanted))
@@ -168,7 +196,9 @@ def claim(out, name):
         return None
     attempts = os.pread(handle, 100, 0).count(b"\n")
     if attempts >= ATTEMPTS:
-        write_json(out / f"{name}.failed.json", {"reason": f"{attempts} processes ended while they worked on it (memory?)"})
+        write_json(
+            out / f"{name}.failed.json", {"reason": f"{attempts} processes ended while they worked on it (memory?)"}
+        )
         _release(handle, path)
         return None
     os.pwrite(handle, b"\n", attempts)
@@ -213,16 +243,34 @@ def _label_one(atoms, name, out, level, master):
         derivative = gpaw.finite_basis_derivative(atoms, level) if level is not gpaw.FULL else None
     except Exception as error:  # whatever goes wrong inside the electronic structure must not stop the queue
         where = traceback.extract_tb(error.__traceback__)[-1]
-        reason = " ".join(str(error).split())[:500] or f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}: {where.line}"
+        reason = (
+            " ".join(str(error).split())[:500]
+            or f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}: {where.line}"
+        )
         if master:
-            write_json(out / f"{name}.failed.json", {"reason": reason, "kind": type(error).__name__, "level": level.name, "seconds": round(time.time() - began, 1)})
+            write_json(
+                out / f"{name}.failed.json",
+                {
+                    "reason": reason,
+                    "kind": type(error).__name__,
+                    "level": level.name,
+                    "seconds": round(time.time() - began, 1),
+                },
+            )
         return
     if master:
         done = atoms.copy()
-        done.info |= {"level": level.name, "stress_kind": "raw", "energy": results["energy"], "stress": results["stress"]}
+        done.info |= {
+            "level": level.name,
+            "stress_kind": "raw",
+            "energy": results["energy"],
+            "stress": results["stress"],
+        }
         if derivative is not None:
             done.info["dE_dlnE"] = derivative
-        done.calc = SinglePointCalculator(done, energy=results["energy"], forces=results["forces"], stress=voigt(results["stress"]))
+        done.calc = SinglePointCalculator(
+            done, energy=results["energy"], forces=results["forces"], stress=voigt(results["stress"])
+        )
         write_plain(out / f"{name}.extxyz", [done])
 
 

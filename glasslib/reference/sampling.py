@@ -35,7 +35,9 @@ class State:
         return f"{self.potential}-{self.composition}-{self.temperature}-{self.scale:.2f}-s{self.seed}"
 
 
-def states(count, seed=0, compositions=COMPOSITIONS, temperatures=TEMPERATURES, densities=DENSITIES, potentials=POTENTIALS):
+def states(
+    count, seed=0, compositions=COMPOSITIONS, temperatures=TEMPERATURES, densities=DENSITIES, potentials=POTENTIALS
+):
     """State points of a queue; a longer queue begins with the shorter one.
 
     Parameters
@@ -62,7 +64,15 @@ def states(count, seed=0, compositions=COMPOSITIONS, temperatures=TEMPERATURES, 
         u, v = (start + i * np.array([1 / PLASTIC, 1 / PLASTIC**2])) % 1
         temperature = temperatures[int(u * len(temperatures))]
         scale = round(densities[0] + v * (densities[1] - densities[0]), 2)
-        found.append(State(compositions[which], int(temperature), scale, potentials[(turn + which) % len(potentials)], 1000 * (seed + 1) + i))
+        found.append(
+            State(
+                compositions[which],
+                int(temperature),
+                scale,
+                potentials[(turn + which) % len(potentials)],
+                1000 * (seed + 1) + i,
+            )
+        )
     return found
 
 
@@ -84,9 +94,19 @@ def melt(state, atoms=63, melt_ps=3.0, hold_ps=5.0, timestep_fs=1.0):
     """
     from ..potential.classical import run_classical
 
-    start = random_structure(state.composition, atoms, density=density(state.composition) * state.scale, seed=state.seed)
+    start = random_structure(
+        state.composition, atoms, density=density(state.composition) * state.scale, seed=state.seed
+    )
     run = run_classical(
-        start, state.potential, state.temperature, hold_ps, timestep_fs / 1000, timestep_fs, seed=state.seed, frames=np.array([1]), melt_ps=melt_ps
+        start,
+        state.potential,
+        state.temperature,
+        hold_ps,
+        timestep_fs / 1000,
+        timestep_fs,
+        seed=state.seed,
+        frames=np.array([1]),
+        melt_ps=melt_ps,
     )
     made = Atoms(start.get_chemical_symbols(), run.positions[-1], cell=start.cell, pbc=True)
     made.wrap()

@@ -35,7 +35,9 @@ def force_spread(frames, committee):
             _forces(atoms, committee)
             spread = committee.results.get("force_spread")
             if spread is None:
-                raise GlasslibError("this potential has no committee: load one of several members, or give a list of potentials")
+                raise GlasslibError(
+                    "this potential has no committee: load one of several members, or give a list of potentials"
+                )
         found.append(np.max(spread))
     return np.array(found)
 

@@ -55,5 +55,7 @@ def split(frames, fractions=(0.75, 0.1, 0.15), seed=0):
     empty = [name for name, share in zip(PARTS, fractions, strict=True) if share > 0 and not parts[name]]
     if empty:
         parents = len({atoms.info["parent"] for atoms in frames})
-        raise GlasslibError(f"{parents} parent trajectories leave {' and '.join(empty)} empty: add frames of more, or take another seed")
+        raise GlasslibError(
+            f"{parents} parent trajectories leave {' and '.join(empty)} empty: add frames of more, or take another seed"
+        )
     return parts

@@ -39,7 +39,9 @@ def oxide_units(counts, name="frame"):
     """
     silicon, sodium, oxygen = (counts.get(s, 0) for s in ("Si", "Na", "O"))
     if set(counts) - {"Si", "Na", "O"} or 2 * silicon + sodium / 2 != oxygen:
-        raise GlasslibError(f"{name} is no mixture of SiO2 and Na2O: measure its own finite-basis derivative (dE_dlnE in eV)")
+        raise GlasslibError(
+            f"{name} is no mixture of SiO2 and Na2O: measure its own finite-basis derivative (dE_dlnE in eV)"
+        )
     return np.array([silicon, sodium / 2])
 
 
@@ -95,6 +97,8 @@ def correct(atoms, table=TABLE):
         raise GlasslibError(f"{name}: {'stress' if kind == 'raw' else 'stress_raw'} is missing or not 3 x 3")
     out = atoms.copy()
     correction = 2 / 3 * derivative(atoms, table) / atoms.get_volume() * np.eye(3) + 0.0  # no minus zero in the file
-    out.info.update(stress=raw + correction, stress_raw=np.array(raw), stress_correction=correction, stress_kind="corrected")
+    out.info.update(
+        stress=raw + correction, stress_raw=np.array(raw), stress_correction=correction, stress_kind="corrected"
+    )
     out.calc = type(atoms.calc)(out, **(atoms.calc.results | {"stress": voigt(raw + correction)}))
     return out

@@ -75,7 +75,9 @@ def load_checkpoint(folder, warn=None):
         weights, text = _pair(folder, number)
         try:
             content = read_json(text)
-            whole = content["state_sha256"] == _digest(content["state"]) and content["tensors_sha256"] == sha256(weights)
+            whole = content["state_sha256"] == _digest(content["state"]) and content["tensors_sha256"] == sha256(
+                weights
+            )
             if not whole:
                 raise GlasslibError(f"checkpoint {weights} does not match its checksum")
             return number, load_file(weights), content["state"]

@@ -85,10 +85,22 @@ class TrainConfig:
         if self.engine not in ENGINES:
             raise GlasslibError(f"training parameter 'engine' must be one of {', '.join(ENGINES)}, not {self.engine!r}")
         if self.engine == "fast" and self.features % LANES:
-            raise GlasslibError(f"training parameter 'features' must be a multiple of {LANES} for engine 'fast', not {self.features}")
+            raise GlasslibError(
+                f"training parameter 'features' must be a multiple of {LANES} for engine 'fast', not {self.features}"
+            )
         for name in ("features", "interactions", "radial", "epochs", "batch", "keep_every"):
             self._above(name, 1)
-        for name in ("warmup", "patience", "seed", "decay", "huber", "energy_weight", "force_weight", "virial_weight", "average"):
+        for name in (
+            "warmup",
+            "patience",
+            "seed",
+            "decay",
+            "huber",
+            "energy_weight",
+            "force_weight",
+            "virial_weight",
+            "average",
+        ):
             self._above(name, 0)
         for name in ("cutoff", "rate", "clip"):
             self._above(name, 1e-12)
@@ -97,7 +109,9 @@ class TrainConfig:
         if not 0 <= self.rate_floor <= 1:
             raise GlasslibError(f"training parameter 'rate_floor' must be between 0 and 1, not {self.rate_floor!r}")
         if self.energy_weight + self.force_weight + self.virial_weight == 0:
-            raise GlasslibError("training parameters 'energy_weight', 'force_weight' and 'virial_weight' are all 0: nothing to learn")
+            raise GlasslibError(
+                "training parameters 'energy_weight', 'force_weight' and 'virial_weight' are all 0: nothing to learn"
+            )
 
     def _above(self, name, least):
         value = getattr(self, name)

@@ -66,7 +66,11 @@ def _predict(model, atoms):
     """Energy (eV), forces (eV/Å) and stress (eV/Å³) that `model` gives for `atoms`."""
     if isinstance(model, Potential):
         results = model(build([atoms], model.species, model.cutoff))
-        return float(results["energy"].detach()), results["forces"].detach().numpy(), results["stress"][0].detach().numpy()
+        return (
+            float(results["energy"].detach()),
+            results["forces"].detach().numpy(),
+            results["stress"][0].detach().numpy(),
+        )
     copy = atoms.copy()
     copy.calc = model
     stress = copy.get_stress(voigt=False) if atoms.pbc.any() else np.full((3, 3), np.nan)
@@ -89,7 +93,9 @@ def summary(data):
     for name in ("composition", "temperature"):
         for value in np.unique(data[name].values[~pd.isnull(data[name].values)]):
             frames = data[name].values == value
-            rows[name, str(value) if name == "composition" else f"{value:g} K"] = _row(error, frames, frames[data.frame_of.values])
+            rows[name, str(value) if name == "composition" else f"{value:g} K"] = _row(
+                error, frames, frames[data.frame_of.values]
+            )
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.index = pd.MultiIndex.from_tuples(table.index, names=["group", "value"])
     return table

@@ -140,7 +140,9 @@ def species_energies(frames, species):
     np.ndarray [species]
     """
     number = species if isinstance(species, int) else len(species)
-    fractions = np.array([np.bincount(frame.species.numpy(), minlength=number) / len(frame.species) for frame in frames])
+    fractions = np.array(
+        [np.bincount(frame.species.numpy(), minlength=number) / len(frame.species) for frame in frames]
+    )
     energies = np.array([float(frame.energy) / len(frame.species) for frame in frames])
     return np.linalg.lstsq(fractions, energies, rcond=1e-8)[0]
 

@@ -120,16 +120,24 @@ class Training:
         for frame in self.train + self.validation:
             for tensor in (frame.species, frame.vector, frame.energy, frame.forces):
                 digest.update(tensor.numpy().tobytes())
-        return {"config": self.config.asdict(), "frames": digest.hexdigest(), "initial": str(Path(initial).name) if initial else None}
+        return {
+            "config": self.config.asdict(),
+            "frames": digest.hexdigest(),
+            "initial": str(Path(initial).name) if initial else None,
+        }
 
     def run(self):
         """Train to the end and write the model."""
         self._restore()
-        with Progress(self.config.epochs, "training", "epochs", done=self.epoch, **({} if self.rank == 0 else {"every": 1e9})) as bar:
+        with Progress(
+            self.config.epochs, "training", "epochs", done=self.epoch, **({} if self.rank == 0 else {"every": 1e9})
+        ) as bar:
             while self.epoch < self.config.epochs and not self.stopped:
                 self._one_epoch()
                 bar.update(note=self._note)
-                if self.rank == 0 and (self.epoch % self.config.keep_every == 0 or self.epoch == self.config.epochs or self.stopped):
+                if self.rank == 0 and (
+                    self.epoch % self.config.keep_every == 0 or self.epoch == self.config.epochs or self.stopped
+                ):
                     self._keep()
         return self._finish()
 
@@ -142,14 +150,20 @@ class Training:
             terms = self._step([self.train[i] for i in chosen])
             for name in sums:
                 sums[name] += terms[name] * len(chosen) / len(order)
-        row = {"epoch": self.epoch + 1, "rate": self.optimiser.param_groups[0]["lr"], "loss": sum(sums[name] for name in TERMS)}
+        row = {
+            "epoch": self.epoch + 1,
+            "rate": self.optimiser.param_groups[0]["lr"],
+            "loss": sum(sums[name] for name in TERMS),
+        }
         row |= {f"loss_{name}": sums[name] for name in TERMS} | {"gradient": sums["gradient"]}
         if self.validation:
             row |= self._validate()
         self.epoch += 1
         value = row.get("validation_loss", row["loss"])
         if not math.isfinite(value):
-            raise GlasslibError(f"training diverged in epoch {self.epoch}: lower `rate` or `clip`, or look for a wrong label")
+            raise GlasslibError(
+                f"training diverged in epoch {self.epoch}: lower `rate` or `clip`, or look for a wrong label"
+            )
         if not self.validation or value < self.least:
             self.least, self.waited = value, 0
             for kept, new in zip(self.best, self.average, strict=True):
@@ -161,7 +175,11 @@ class Training:
         self.history.append(row)
 
     def _step(self, frames):
-        norm = {"frames": len(frames), "atoms": sum(len(f.species) for f in frames), "virials": float(sum(f.has_virial for f in frames))}
+        norm = {
+            "frames": len(frames),
+            "atoms": sum(len(f.species) for f in frames),
+            "virials": float(sum(f.has_virial for f in frames)),
+        }
         mine = share(frames, self.rank, self.size)
         terms = gradients(self.potential, collate(mine) if mine else None, self.config, norm)
         values = torch.tensor([terms.get(name, 0.0) for name in TERMS], dtype=torch.float64)
@@ -181,7 +199,11 @@ class Training:
         saved = [w.detach().clone() for w in self.weights]
         self._set(self.average)
         frames = self.validation
-        norm = {"frames": len(frames), "atoms": sum(len(f.species) for f in frames), "virials": float(sum(f.has_virial for f in frames))}
+        norm = {
+            "frames": len(frames),
+            "atoms": sum(len(f.species) for f in frames),
+            "virials": float(sum(f.has_virial for f in frames)),
+        }
         sums = torch.zeros(6, dtype=torch.float64)
         mine = share(frames, self.rank, self.size)
         for begin in range(0, len(mine), self.config.batch):
@@ -203,16 +225,30 @@ class Training:
 
     def _note(self):
         row = self.history[-1]
-        errors = f", validation {row['energy_rmse'] * 1e3:.1f} meV/atom, {row['force_rmse'] * 1e3:.0f} meV/Å" if self.validation else ""
+        errors = (
+            f", validation {row['energy_rmse'] * 1e3:.1f} meV/atom, {row['force_rmse'] * 1e3:.0f} meV/Å"
+            if self.validation
+            else ""
+        )
         return f"loss {row['loss']:.4g}{errors}"
 
     def _keep(self):
         tensors = {}
         for i, name in enumerate(self.names):
             moments = self.optimiser.state[self.weights[i]]
-            tensors |= {f"weights.{name}": self.weights[i], f"average.{name}": self.average[i], f"best.{name}": self.best[i]}
+            tensors |= {
+                f"weights.{name}": self.weights[i],
+                f"average.{name}": self.average[i],
+                f"best.{name}": self.best[i],
+            }
             tensors |= {f"first.{name}": moments["exp_avg"], f"second.{name}": moments["exp_avg_sq"]}
-        state = {"epoch": self.epoch, "step": self.step, "least": self.least, "waited": self.waited, "stopped": self.stopped}
+        state = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "least": self.least,
+            "waited": self.waited,
+            "stopped": self.stopped,
+        }
         state |= {"history": self.history, "identity": self.identity}
         save_checkpoint(self.out / "checkpoints", self.epoch, tensors, state)
 
@@ -222,7 +258,9 @@ class Training:
             return
         _, tensors, state = found
         if state["identity"] != self.identity:
-            raise GlasslibError(f"{self.out} holds a run with other parameters or frames: choose another folder, or train with resume=False")
+            raise GlasslibError(
+                f"{self.out} holds a run with other parameters or frames: choose another folder, or train with resume=False"
+            )
         for i, name in enumerate(self.names):
             with torch.no_grad():
                 self.weights[i].copy_(tensors[f"weights.{name}"])

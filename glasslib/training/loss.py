@@ -35,7 +35,9 @@ def loss_terms(energy, forces, virial, target, config, norm):
         of_forces = torch.where(size < config.huber, error.square(), 2 * config.huber * size - config.huber**2).sum()
     else:
         of_forces = error.square().sum()
-    of_virial = (((virial - target.virial) / target.n_atoms[:, None, None]).square().sum((1, 2)) * target.has_virial).sum()
+    of_virial = (
+        ((virial - target.virial) / target.n_atoms[:, None, None]).square().sum((1, 2)) * target.has_virial
+    ).sum()
     return {
         "energy": config.energy_weight * of_energy / norm["frames"],
         "forces": config.force_weight * of_forces / (3 * norm["atoms"]),

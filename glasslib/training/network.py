@@ -35,7 +35,9 @@ def fixed_part(potential, frame):
     virial = frame.virial.double() - (vector[:, :, None] * g[:, None]).sum(0)
     energy = frame.energy.double() - potential.species_energies[frame.species].sum() - energy
     kind = frame.vector.dtype
-    return replace(frame, energy=energy.detach().to(kind), forces=forces.detach().to(kind), virial=virial.detach().to(kind))
+    return replace(
+        frame, energy=energy.detach().to(kind), forces=forces.detach().to(kind), virial=virial.detach().to(kind)
+    )
 
 
 def pair_energies(potential, frame, vector, fast=True):

@@ -16,6 +16,8 @@ from ..errors import GlasslibError
 from ..potential.graph import species_index
 from .frames import labels
 
+WALL = 0.3  # Å over which the force of a wall grows by e
+
 
 class PairTeacher:
     """Pair potentials V_ab(r) = c_ab S(r)/r + splines, fitted to labelled frames.
@@ -35,11 +37,14 @@ class PairTeacher:
         Weight of energies and virials of an atom (eV) against force components (eV/Å).
     smooth : float
         Penalty on second differences of the spline coefficients.
+    closest : int
+        Pairs of a kind that the frames must hold below a distance for it to count as known. Below the known distances the force
+        grows as exp(r / 0.3 Å) inwards, from at least 1 eV/Å on: where data end a wall begins. 0 leaves it out.
     """
 
     def __init__(
         self, frames, species=("O", "Na", "Si"), cutoff=6.5, reach=10.0, spacing=0.25, shortest=1.1, energy_weight=20.0,
-        virial_weight=5.0, smooth=0.02,
+        virial_weight=5.0, smooth=0.02, closest=20,
     ):  # fmt: skip
         if not frames:
             raise GlasslibError("no frames to match a pair potential to: give at least one labelled frame")
@@ -49,6 +54,7 @@ class PairTeacher:
         # The last three splines are left out: the others vanish at the cutoff with two derivatives.
         self.splines = len(self.knots) - 4 - 3
         self.pairs = list(combinations_with_replacement(range(len(self.species)), 2))
+        self.known = self._known(frames, closest)
         rows, values = [], []
         for i, atoms in enumerate(frames):
             energy, forces, virial = labels(atoms, f"frame {i}")
@@ -61,6 +67,22 @@ class PairTeacher:
         rows.append(self._penalty(smooth * np.sqrt(sum(len(v) for v in values))))
         values.append(np.zeros(len(rows[-1])))
         self.coefficients = np.linalg.lstsq(np.concatenate(rows), np.concatenate(values), rcond=1e-10)[0]
+
+    def _known(self, frames, closest):
+        """Shortest distance of each pair of species that the frames tell something about, Å."""
+        distances = [[] for _ in self.pairs]
+        for atoms in frames:
+            for found, (*_, r) in zip(distances, self._pairs(atoms)[1], strict=True):
+                found.extend(np.sort(r)[:closest])
+        return [np.sort(r)[closest - 1] if 0 < closest <= len(r) else 0.0 for r in distances]
+
+    def _radial(self, r, columns, known):
+        """Potential (eV) and its slope (eV/Å) of one pair of species at distances r [n]."""
+        values, slopes = (functions @ self.coefficients[columns] for functions in self._functions(np.maximum(r, known)))
+        wall = np.maximum(-slopes, 1.0) * np.exp((known - r) / WALL)
+        inside = r < known
+        values = np.where(inside, values + WALL * (wall - np.maximum(-slopes, 1.0)), values)
+        return values, np.where(inside, -wall, slopes)
 
     def _penalty(self, weight):
         size = len(self.pairs) * (self.splines + 1) + len(self.species)
@@ -119,9 +141,13 @@ class PairTeacher:
     def label(self, atoms):
         """A copy of `atoms` that carries this potential's energy (eV), forces (eV/Å) and stress (eV/Å³)."""
         kinds, parts = self._pairs(atoms)
-        energy, forces, virial = self.coefficients[-len(self.species) :][kinds].sum(), np.zeros((len(atoms), 3)), np.zeros((3, 3))
-        for columns, left, right, vector, r in parts:
-            values, slopes = (functions @ self.coefficients[columns] for functions in self._functions(r))
+        energy, forces, virial = (
+            self.coefficients[-len(self.species) :][kinds].sum(),
+            np.zeros((len(atoms), 3)),
+            np.zeros((3, 3)),
+        )
+        for (columns, left, right, vector, r), known in zip(parts, self.known, strict=True):
+            values, slopes = self._radial(r, columns, known)
             pull = vector * (slopes / r)[:, None]
             energy += values.sum()
             np.add.at(forces, left, pull)

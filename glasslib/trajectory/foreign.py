@@ -51,7 +51,9 @@ def read(path, interval=None, timestep=None, species=None):
         time = None if interval is None else np.arange(len(images)) * float(interval)
         trajectory = from_images(Trajectory, images, time)
     else:
-        raise GlasslibError(f"{path} is neither H5MD, a LAMMPS text dump, an ASE .traj nor an .xyz/.extxyz: convert it to one of them")
+        raise GlasslibError(
+            f"{path} is neither H5MD, a LAMMPS text dump, an ASE .traj nor an .xyz/.extxyz: convert it to one of them"
+        )
     trajectory.path = path
     return trajectory
 
@@ -118,7 +120,9 @@ def _ase_images(path, form):
     try:
         return ase.io.read(path, index=":", format=form)
     except Exception as error:  # ASE's readers raise whatever the broken line leads to
-        raise GlasslibError(f"{path} is truncated or damaged ({' '.join(str(error).split())[:120]}): restore it or run it again") from None
+        raise GlasslibError(
+            f"{path} is truncated or damaged ({' '.join(str(error).split())[:120]}): restore it or run it again"
+        ) from None
 
 
 def read_lammps(path, timestep=None, species=None):
@@ -129,11 +133,15 @@ def read_lammps(path, timestep=None, species=None):
             try:
                 frame = _lammps_frame(stream, species)
             except (ValueError, IndexError, KeyError) as error:
-                raise GlasslibError(f"{path}: frame {len(frames)} is truncated or damaged ({error}): cut it off or run it again") from None
+                raise GlasslibError(
+                    f"{path}: frame {len(frames)} is truncated or damaged ({error}): cut it off or run it again"
+                ) from None
             if frame is None:
                 break
             if last is not None and frame["symbols"] != last["symbols"]:
-                raise GlasslibError(f"{path}: frame {len(frames)} has other atoms than frame 0: dump all atoms with their id")
+                raise GlasslibError(
+                    f"{path}: frame {len(frames)} has other atoms than frame 0: dump all atoms with their id"
+                )
             frames.append(frame)
             last = frame
     if not frames:
@@ -146,7 +154,9 @@ def read_lammps(path, timestep=None, species=None):
     elif len(frames) == 1:
         time = np.zeros(1)
     else:
-        raise GlasslibError(f"{path} gives step numbers but no time: pass timestep in fs, or use `dump_modify … time yes units yes`")
+        raise GlasslibError(
+            f"{path} gives step numbers but no time: pass timestep in fs, or use `dump_modify … time yes units yes`"
+        )
     cells = np.array([frame["cell"] for frame in frames])
     positions = np.array([frame["fractional"] for frame in frames])
     if not all(frame["unwrapped"] for frame in frames):
@@ -183,7 +193,9 @@ def _lammps_frame(stream, species):
             rows = [stream.readline().split() for _ in range(count)]
             if any(len(row) != len(names) for row in rows):
                 raise ValueError("the file ends within a frame")
-            return frame | _lammps_atoms(dict(zip(names, zip(*rows, strict=True), strict=True)), frame["cell"], origin, species)
+            return frame | _lammps_atoms(
+                dict(zip(names, zip(*rows, strict=True), strict=True)), frame["cell"], origin, species
+            )
         elif line.strip():
             raise ValueError(f"unexpected line {line.strip()[:40]!r}")
 
@@ -214,7 +226,11 @@ def _lammps_atoms(columns, cell, origin, species):
     if not unwrapped and all(c in columns for c in ("ix", "iy", "iz")):
         values = values + np.column_stack([np.array(columns[c], dtype=int) for c in ("ix", "iy", "iz")])[order]
         unwrapped = True
-    return {"fractional": values, "unwrapped": unwrapped, "symbols": np.array(_lammps_symbols(columns, species))[order].tolist()}
+    return {
+        "fractional": values,
+        "unwrapped": unwrapped,
+        "symbols": np.array(_lammps_symbols(columns, species))[order].tolist(),
+    }
 
 
 def _lammps_symbols(columns, species):

@@ -98,7 +98,9 @@ class Writer:
         positions = positions[None] if positions.ndim == 2 else positions
         frames, have = len(positions), self._position.shape[0]
         if positions.shape[1:] != (len(self.species), 3):
-            raise GlasslibError(f"{self.path}: positions of {len(self.species)} atoms expected, not {list(positions.shape)}")
+            raise GlasslibError(
+                f"{self.path}: positions of {len(self.species)} atoms expected, not {list(positions.shape)}"
+            )
         check_finite(positions, str(self.path))
         time = checked_time(np.atleast_1d(time), frames)
         step = np.arange(have, have + frames) if step is None else checked_step(np.atleast_1d(step), frames)
@@ -106,7 +108,9 @@ class Writer:
         if have and (time[0] <= self.last[0] or step[0] <= self.last[1]):
             raise GlasslibError(f"{self.path}: frames must be appended in the order of time")
         self.last = time[-1], step[-1]
-        for dataset, values in zip((self._position, self._edges, self._time, self._step), (positions, cell, time, step), strict=True):
+        for dataset, values in zip(
+            (self._position, self._edges, self._time, self._step), (positions, cell, time, step), strict=True
+        ):
             dataset.resize(have + frames, axis=0)
             dataset[have:] = values
 
@@ -156,14 +160,22 @@ class Writer:
 def plain(attrs):
     """Attributes as JSON keeps them; GlasslibError where one cannot be kept."""
     try:
-        return json.loads(json.dumps(dict(attrs), default=lambda value: value.tolist()))  # NumPy's numbers and arrays have tolist
+        return json.loads(
+            json.dumps(dict(attrs), default=lambda value: value.tolist())
+        )  # NumPy's numbers and arrays have tolist
     except (TypeError, ValueError, AttributeError):
         raise GlasslibError("attrs must be numbers, texts, and lists or mappings of them") from None
 
 
 def _growing(group, name, shape, dtype, chunk, **options):
     return group.create_dataset(
-        name, shape=(0, *shape), maxshape=(None, *shape), dtype=dtype, chunks=(chunk, *shape), track_times=False, **options
+        name,
+        shape=(0, *shape),
+        maxshape=(None, *shape),
+        dtype=dtype,
+        chunks=(chunk, *shape),
+        track_times=False,
+        **options,
     )
 
 
@@ -218,7 +230,9 @@ class Lazy:
             values = self._dataset[part]
             image = None if self._image is None else self._image[part]
         except (OSError, RuntimeError, ValueError):
-            raise GlasslibError(f"{self._path}: frames {part.start} to {part.stop - 1} are damaged or the file was closed: restore it or run it again") from None
+            raise GlasslibError(
+                f"{self._path}: frames {part.start} to {part.stop - 1} are damaged or the file was closed: restore it or run it again"
+            ) from None
         if self._scale != 1.0:
             values = values * self._scale
         if image is not None:
@@ -241,16 +255,29 @@ def read_h5md(path):
     except GlasslibError:
         file.close()
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         file.close()
-        raise GlasslibError(f"{path} is damaged or no H5MD file ({' '.join(str(error).split())[:120]}): restore it or run it again") from None
+        raise GlasslibError(
+            f"{path} is damaged or no H5MD file ({' '.join(str(error).split())[:120]}): restore it or run it again"
+        ) from None
 
 
 def _read(file, path):
     name = _group_name(file, path)
     position = _dataset(file, f"{name}/position/value", path)
     if position.ndim != 3 or position.shape[2] != 3 or 0 in position.shape or position.dtype.kind != "f":
-        raise GlasslibError(f"{path}: {position.name} must be real numbers [frames, atoms, 3], not {list(position.shape)}")
+        raise GlasslibError(
+            f"{path}: {position.name} must be real numbers [frames, atoms, 3], not {list(position.shape)}"
+        )
     frames, atoms, _ = position.shape
     if atoms > MOST_ATOMS or frames > MOST_FRAMES:
         raise GlasslibError(f"{path}: {frames} frames of {atoms} atoms are more than a trajectory may have")
@@ -280,7 +307,11 @@ def _read(file, path):
 
 def _group_name(file, path):
     particles = file.get("particles")
-    names = [n for n in particles if isinstance(particles.get(n), h5py.Group) and "position" in particles[n]] if particles else []
+    names = (
+        [n for n in particles if isinstance(particles.get(n), h5py.Group) and "position" in particles[n]]
+        if particles
+        else []
+    )
     if not names:
         raise GlasslibError(f"{path} holds no particles with positions: is it an H5MD trajectory?")
     return f"particles/{'trajectory' if 'trajectory' in names else names[0]}"
@@ -310,7 +341,9 @@ def _regular(file, name, frames, path):
     if dataset.shape == ():
         return dataset.attrs.get("offset", 0) + dataset[()] * np.arange(frames)
     if dataset.shape != (frames,):
-        raise GlasslibError(f"{path}: {name} has {dataset.shape[0]} values for {frames} frames: restore the file or run it again")
+        raise GlasslibError(
+            f"{path}: {name} has {dataset.shape[0]} values for {frames} frames: restore the file or run it again"
+        )
     return dataset[()]
 
 
@@ -318,7 +351,9 @@ def _scale(dataset, known, path):
     unit = dataset.attrs.get("unit")
     unit = unit.decode() if isinstance(unit, bytes) else unit
     if unit not in known:
-        raise GlasslibError(f"{path}: unit {unit!r} of {dataset.name} is not among {', '.join(known)}: set its attribute 'unit'")
+        raise GlasslibError(
+            f"{path}: unit {unit!r} of {dataset.name} is not among {', '.join(known)}: set its attribute 'unit'"
+        )
     return known[unit]
 
 
@@ -360,4 +395,6 @@ def _attributes(file, path):
 
 def _log(file, path):
     group = file.get("parameters/glasslib/log")
-    return {} if group is None else {name: _dataset(file, f"parameters/glasslib/log/{name}", path)[()] for name in group}
+    return (
+        {} if group is None else {name: _dataset(file, f"parameters/glasslib/log/{name}", path)[()] for name in group}
+    )

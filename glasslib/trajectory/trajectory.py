@@ -134,8 +134,12 @@ class Trajectory:
         """View of some frames: a slice, an increasing sequence of indices, or a mask."""
         index = np.arange(len(self))[frames]
         if np.ndim(index) != 1 or index.size == 0 or (np.diff(index) <= 0).any():
-            raise GlasslibError("choose frames by a slice or a list of increasing indices that leaves at least one frame")
-        positions = self.positions.take(frames=index) if hasattr(self.positions, "take_atoms") else self.positions[frames]
+            raise GlasslibError(
+                "choose frames by a slice or a list of increasing indices that leaves at least one frame"
+            )
+        positions = (
+            self.positions.take(frames=index) if hasattr(self.positions, "take_atoms") else self.positions[frames]
+        )
         return self._with(positions, self.species, index)
 
     def select(self, species):
@@ -161,7 +165,9 @@ class Trajectory:
         missing = [s for s in wanted if s not in self.species]
         if missing or not wanted:
             known = ", ".join(sorted(set(self.species.tolist())))
-            raise GlasslibError(f"no atoms of species {', '.join(map(str, missing))!r} in this trajectory: it has {known}")
+            raise GlasslibError(
+                f"no atoms of species {', '.join(map(str, missing))!r} in this trajectory: it has {known}"
+            )
         return np.flatnonzero(np.isin(self.species, wanted))
 
     def blocks(self, frames=None):
@@ -217,7 +223,7 @@ class Trajectory:
 
     @property
     def ensemble(self):
-        """"NVE", "NVT", "NPT"; where the run did not say, "NPT" if the cell changes and "unknown" otherwise."""
+        """ "NVE", "NVT", "NPT"; where the run did not say, "NPT" if the cell changes and "unknown" otherwise."""
         return str(self.attrs.get("ensemble", "unknown" if self.constant_cell else "NPT")).upper()
 
     @property
@@ -250,7 +256,9 @@ def check_finite(positions, where="positions"):
     """Raise GlasslibError naming the first frame and atom that is not a finite number."""
     if not np.isfinite(positions).all():
         frame, atom = np.argwhere(~np.isfinite(positions))[0][:2]
-        raise GlasslibError(f"{where}: frame {frame}, atom {atom} is not a finite number: leave out that frame or run it again")
+        raise GlasslibError(
+            f"{where}: frame {frame}, atom {atom} is not a finite number: leave out that frame or run it again"
+        )
 
 
 def checked_species(species, atoms):
