@@ -58,7 +58,7 @@ def structure(
 @app.command(epilog=example("glasslib sample queue.extxyz --number 150 --seed 7"))
 def sample(
     output: Path,
-    number: Annotated[int, typer.Option(help="Configurations to make.")] = 100,
+    number: Annotated[int, typer.Option(help="Configurations to make.", min=1)] = 100,
     atoms: Annotated[int, typer.Option(help="Atoms of each, rounded to whole formula units.")] = 63,
     seed: Seed = 0,
 ):
@@ -101,6 +101,35 @@ def collect(labels: Path, output: Path):
 
 @app.command(
     epilog=example(
+        "glasslib chain runs/chain --workers 2",
+        "glasslib chain runs/tiny --tiny   (four cells of six atoms, a minute)",
+    )
+)
+def chain(
+    out: Path,
+    samples: Annotated[int, typer.Option(help="Configurations of classical melts to choose from.")] = 400,
+    labels: Annotated[int, typer.Option(help="Of which so many are labelled.")] = 300,
+    atoms: Annotated[int, typer.Option(help="In each.")] = 63,
+    workers: Annotated[int, typer.Option(help="Frames labelled at once.")] = 2,
+    minutes: Annotated[float | None, typer.Option(help="Begin no frame after so many minutes.")] = None,
+    seed: Seed = 0,
+    tiny: Annotated[
+        bool, typer.Option("--tiny", help="A coarse trial of every step; the other options are not used.")
+    ] = False,
+):
+    """Sample, select, label, train and validate in one go; killed at any time, the same command goes on."""
+    from .reference import chain as whole
+
+    if tiny:
+        errors = whole.tiny(out, workers)
+    else:
+        errors = whole.chain(out, samples, labels, atoms, workers, minutes, seed=seed)
+    print(errors.round(2).to_string())
+    print(out)
+
+
+@app.command(
+    epilog=example(
         "glasslib train data/frames --out runs/mine/model",
         "glasslib train data/frames --out model --set features=64 --set epochs=500",
         "glasslib train data/frames --out model --initial data/models/default/model",
@@ -113,6 +142,9 @@ def train(
         list[str] | None, typer.Option("--set", help="NAME=VALUE of TrainConfig, as often as needed.")
     ] = None,
     initial: Annotated[Path | None, typer.Option(help="Model to start from.")] = None,
+    validate: Annotated[
+        bool, typer.Option(help="Keep the weights that do best on validation frames; without, train on those too.")
+    ] = True,
 ):
     """Train a PaiNN potential on labelled frames, split by parent trajectory; killed at any time, the same command goes on."""
     from .reference import read_frames, split
@@ -121,7 +153,9 @@ def train(
     from .workflow import load_calculator, pairs, parse_values
 
     parts = split(read_frames(frames))
-    config = TrainConfig(**parse_values(pairs(setting)))
+    config = TrainConfig.of(parse_values(pairs(setting)))
+    if not validate:
+        parts["train"], parts["validation"] = parts["train"] + parts["validation"], []
     files = sorted(frames.glob("*.extxyz")) if frames.is_dir() else [frames]
     model = trained(parts["train"], parts["validation"], out, config, initial=initial, inputs=files)
     print(evaluate(load_calculator(model), parts["test"]).round(2).to_string())
@@ -207,7 +241,7 @@ def run(
 
 
 @app.command(epilog=example("glasslib plan standard"))
-def plan(profile: str = "quick"):
+def plan(profile: Annotated[str, typer.Argument()] = "quick"):
     """Print the simulations of a profile and their estimated cost in core hours."""
     from . import workflow
 
@@ -272,12 +306,14 @@ def trace(path: Path):
     """Print where an artefact came from, down to the ab initio frames."""
     from .provenance import ancestry
 
+    if not path.exists():
+        raise GlasslibError(f"no such file: {path}")
     for depth, name, remark in ancestry(path):
         print(f"{'  ' * depth}{name}  [{remark}]")
 
 
 @app.command(epilog=example("glasslib verify"))
-def verify(folder: Path = Path("data")):
+def verify(folder: Annotated[Path, typer.Argument()] = Path("data")):
     """Compare the shipped data with their manifest."""
     from .provenance import verify_manifest
 
@@ -288,7 +324,7 @@ def verify(folder: Path = Path("data")):
 
 
 @app.command(hidden=True)
-def manifest(folder: Path = Path("data")):
+def manifest(folder: Annotated[Path, typer.Argument()] = Path("data")):
     """Write the manifest anew, after files were added or changed on purpose."""
     from .provenance import write_manifest
 

@@ -220,6 +220,8 @@ def stage(run, target="_build/source"):
         Naming executed notebooks that are missing or stale.
     """
     target = Path(target)
+    if not Path(run).is_dir():
+        raise GlasslibError(f"no run {str(run)!r}: `glasslib run {Path(run).name}` makes it")
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(ROOT / "book", folder(target.parent) / target.name)
     folder(target / "notebooks")

@@ -2,6 +2,7 @@
 
 from .collect import collect
 from .frames import read_frames, statistics, write_frames
+from .labelling import label_queue
 from .splits import split
 
-__all__ = ["collect", "read_frames", "split", "statistics", "write_frames"]
+__all__ = ["collect", "label_queue", "read_frames", "split", "statistics", "write_frames"]

@@ -11,8 +11,8 @@ from .stress import TABLE, correct
 def collect(labels="data/labels-work/early", out="data/frames/melts.extxyz", table=TABLE):
     """Correct every finished label and write them, with what `out` already holds, to one file.
 
-    A label that is damaged or fails the checks of `read_frames` is left out with a warning that says why. A frame is known by its parent and its number in it (`frame` in `info`, 0 without): collecting twice adds nothing, and a frame
-    collected before stays though its label file is gone.
+    A label that is damaged or fails the checks of `read_frames` is left out with a warning that says why. A frame is known by its parent and
+    its number in it (`frame` in `info`, 0 without): collecting twice adds nothing, and a frame collected before stays though its label file is gone.
 
     Parameters
     ----------
@@ -29,6 +29,8 @@ def collect(labels="data/labels-work/early", out="data/frames/melts.extxyz", tab
         The frames of `out`, sorted by parent.
     """
     labels, out = Path(labels), Path(out)
+    if not labels.exists():
+        raise GlasslibError(f"no such file: {labels}")
     files = sorted(labels.glob("*.extxyz")) if labels.is_dir() else [labels]
     frames = {}
     for file in [out] * out.exists() + files:

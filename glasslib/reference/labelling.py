@@ -24,6 +24,7 @@ from ..progress import Progress
 from . import gpaw
 from .frames import NUMBERS, TEXT, read_plain, voigt, write_plain
 
+WORKER = "glasslib.reference.worker"
 ATTEMPTS = 5  # times that a process may end while it works on a frame
 
 
@@ -86,6 +87,9 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
     GlasslibError
         For a bad queue, a label in `out` that belongs to another structure, GPAW missing, or every worker lost.
     """
+    queue = Path(queue)
+    frames = read_plain(queue)
+    wanted = names(frames)
     reason = gpaw.missing()
     if reason:
         raise GlasslibError(reason)
@@ -96,9 +100,7 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
         raise GlasslibError(
             "this GPAW was compiled without ScaLAPACK and cannot share a frame among MPI processes: use workers in place of ranks"
         )
-    queue, out = Path(queue), folder(out)
-    frames = read_plain(queue)
-    wanted = names(frames)
+    out = folder(out)
     level = gpaw.COARSE if coarse else gpaw.FULL
     for name, atoms in zip(wanted, frames, strict=True):
         if retry:
@@ -110,7 +112,7 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
     )  # the MPI that GPAW was compiled against, where it came with the environment
     mpiexec = str(beside) if beside.exists() else "mpiexec"
     begin = [sys.executable] if ranks == 1 else [mpiexec, "-n", str(ranks), sys.executable, "-m", "gpaw", "python"]
-    command = [*begin, "-m", __name__, str(queue), str(out), str(end), str(int(coarse)), str(os.getpid())]
+    command = [*begin, "-m", WORKER, str(queue), str(out), str(end), str(int(coarse)), str(os.getpid())]
     running = []
     try:
         for _ in range(min(workers, len(_open(out, wanted)))):
@@ -282,8 +284,3 @@ def _alive(process):
     except PermissionError:
         pass
     return True
-
-
-if __name__ == "__main__":
-    os.nice(10)
-    work(sys.argv[1], sys.argv[2], float(sys.argv[3]), bool(int(sys.argv[4])), int(sys.argv[5]))
