@@ -262,7 +262,7 @@ def build_book(run, output="."):
     """Render the book from the executed notebooks of `run` to `<output>/_build/html`, warnings being errors."""
     source = stage(run)
     command = [
-        sys.executable, "-m", "jupyter_book.cli.main", "build", str(source), "--toc", str(ROOT / "book" / "_toc.yml"), "--config",
+        sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source), "--toc", str(ROOT / "book" / "_toc.yml"), "--config",
         str(ROOT / "_config.yml"), "--path-output", str(output), "--warningiserror", "--keep-going", "--quiet",
     ]  # fmt: skip
     html = Path(output) / "_build" / "html"
