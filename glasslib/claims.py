@@ -8,7 +8,6 @@ import html
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
 
 SUPPORTED, NOT_SUPPORTED, NOT_RESOLVED = "supported", "not supported", "not resolved at this length"
 LEVEL = 0.01  # probability of a false positive, all lag times and states that were looked at taken together
@@ -57,11 +56,11 @@ def hopping(bimodality, diffusion, species="Na"):
     The chance that noise makes the highest of all second maxima, at any lag time and state, must be below LEVEL.
     """
     states = {s: d.sel(species=species) for s, d in bimodality.items() if species in d.species.values}
-    looks = sum(int(np.isfinite(d.rise_sem).sum()) for d in states.values())
-    best = {s: d.isel(time=int(d.significance.fillna(0.0).argmax("time"))) for s, d in states.items()}
+    looks = sum(int(np.isfinite(d.p).sum()) for d in states.values())
+    best = {s: d.isel(time=int(d.p.fillna(1.0).argmin("time"))) for s, d in states.items()}
     score = {s: float(d.significance.fillna(0.0)) for s, d in best.items()}
-    seen = [s for s in best if score[s] > 0 and looks * norm.sf(score[s]) < LEVEL]
-    top = max(score, key=score.get, default=None)
+    seen = [s for s in best if max(looks, 1) * float(best[s].p.fillna(1.0)) < LEVEL]
+    top = min(best, key=lambda s: float(best[s].p.fillna(1.0)), default=None)
     if seen:
         one = best[top]
         return Finding(

@@ -71,6 +71,26 @@ def sample(
     print(f"{output}: {len(made)} configurations")
 
 
+@app.command(epilog=example("glasslib propose queue.extxyz --potential committee --number 30 --name painn4 --seed 4"))
+def propose(
+    output: Path,
+    potential: Annotated[str, typer.Option(help="A committee, or one potential.")] = "committee",
+    number: Annotated[int, typer.Option(help="Configurations to choose.", min=1)] = 30,
+    runs: Annotated[int | None, typer.Option(help="Melts to explore; default: twice as many.", min=1)] = None,
+    name: Annotated[str, typer.Option(help="First word of the names, one for each round.")] = "painn",
+    known: Annotated[Path, typer.Option(help="Labelled frames.")] = Path("data/frames"),
+    seed: Seed = 0,
+):
+    """Choose configurations to label from melts that a trained potential drives: where its committee disagrees."""
+    from .reference import active, read_frames
+    from .reference.frames import write_plain
+    from .workflow import load_calculator
+
+    chosen = active.propose(load_calculator(potential), number, runs, name, seed, read_frames(known))
+    write_plain(output, chosen)
+    print(f"{output}: {len(chosen)} configurations")
+
+
 @app.command(
     epilog=example(
         "glasslib label queue.extxyz --out labels/ --workers 2",

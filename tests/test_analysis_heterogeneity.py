@@ -105,6 +105,15 @@ def test_a_gaussian_walk_is_not_bimodal():
     assert int(data.bimodal.sum()) == 0
 
 
+def test_second_maxima_of_noise_are_significant_as_rarely_as_their_p_says():
+    p = []
+    for seed in range(60):  # as few atoms and as overlapping origins as a short run has
+        run = Trajectory(np.cumsum(steps(500 + seed, 200, 40), 0), ["Na"] * 40, CELL, np.arange(200.0))
+        p.append(analysis.bimodality(run, time=[20.0, 45.0], drift=False).p.values.ravel())
+    p = np.concatenate(p)
+    assert np.nanmean(p < 0.05) < 0.08 and np.nanmin(p) > 1e-4
+
+
 def test_density_of_a_jump_is_that_of_sampled_jumps():
     from glasslib.analysis.bimodality import jumped
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import norm
 
 from glasslib import claims
 
@@ -37,7 +38,7 @@ def order(differences, p):
 def bimodality(significance, second=3.2, error=0.002):
     n = len(significance)
     data = {name: (("species", "time"), np.tile(values, (3, 1))) for name, values in (
-        ("significance", significance), ("rise", error * np.array(significance)), ("rise_sem", np.full(n, error)), ("second", np.full(n, second)),
+        ("significance", significance), ("p", norm.sf(significance)), ("rise", error * np.array(significance)), ("rise_sem", np.full(n, error)), ("second", np.full(n, second)),
     )}  # fmt: skip
     return xr.Dataset(data, {"species": SPECIES, "time": np.geomspace(0.1, 10, n)})
 

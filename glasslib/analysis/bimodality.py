@@ -11,13 +11,18 @@ from .van_hove_self import bins
 
 R = np.arange(0.05, 8.0, 0.1)  # Å
 TIMES_PER_DECADE = 4
-BLOCKS = 4  # of each replica where there are fewer than five
+GROUPS = 16  # of the atoms of a species in one replica
+LONGEST = 4  # times which the longest lag fits into a run
+FITS = 8  # parts that the groups are put into for the error of the fit
 SMOOTHING = 0.15  # Å, standard deviation of the average over bins before maxima are looked for
 SIGNIFICANT = 0.002  # one-sided p-value below which the second maximum is not one of the noise; several are looked at
 
 
 def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=True):
     """Whether atoms move by jumps: a second maximum of P(r) = 4πr² G_s(r, t), and a fit of those that stayed and those that jumped.
+
+    The highest of many bumps of noise always looks like a maximum. So one half of the atoms tells where the minimum and the maximum are and the
+    other half how much higher the maximum is, then the other way round; groups of atoms give the error.
 
     P(r) is fitted by (1 − f) times the distribution of a Gaussian displacement with standard deviation s along each axis, plus f times
     that of a jump of length b in any direction with a Gaussian displacement of its own width on top.
@@ -36,42 +41,43 @@ def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=
     -------
     xarray.Dataset
         All along species and time: `first`, `minimum`, `second` (Å), where P has its first maximum, the minimum after it and the next
-        maximum, NaN where there is none; `rise` with error, P(second) − P(minimum) in 1/Å; `significance`, rise over its standard
-        error, and `p`, its one-sided p-value by Student's t; `bimodal`: 1 where p is below 0.002. `hop_length` b (Å), `hop_fraction` f, `stay_width` s (Å) and `hop_width` (Å) of the fit with errors, NaN where it
-        fails; `improvement`: by which factor the jumps lower the sum of squares of a single Gaussian; a fit with an improvement near
-        1, or with `hop_length` not well above `stay_width`, shows no jumps.
+        maximum, NaN where there is none; `rise` with error, P(second) − P(minimum) in 1/Å, each half of the atoms read at the places that
+        the other half chose: about zero or below where there is no second maximum; `significance`, rise over its standard
+        error, and `p`, its one-sided p-value by Student's t; `bimodal`: 1 where p is below 0.002. `hop_length` b (Å), `hop_fraction` f,
+        `stay_width` s (Å) and `hop_width` (Å) of the fit with errors, NaN where it fails; `improvement`: by which factor the jumps
+        lower the sum of squares of a single Gaussian; a fit with an improvement near 1, or with `hop_length` not well above
+        `stay_width`, shows no jumps.
 
     References
     ----------
-    Two-peaked van Hove functions of ions in glasses: J. Habasaki, Y. Hiwatari, Phys. Rev. E 65, 021604 (2002).
+    Two-peaked van Hove functions of ions in glasses: J. Habasaki, Y. Hiwatari, Phys. Rev. E 65, 021604 (2002). Selection on one half,
+    inference on the other: D. R. Cox, Biometrika 62, 441 (1975).
     """
     replicas = checked(trajectory_or_replicas)
     constant_cell(replicas)
     r = R if r is None else np.asarray(r, float)
     names = symbols(replicas)
-    time, density = block_densities(replicas, r, time, origins, drift)
-    mean, n = density.mean(0), len(density)
-    without = [(density.sum(0) - d) / (n - 1) for d in density] if n > 1 else []
-    out = np.full((len(names), len(time), 11), np.nan)
+    time, groups = group_densities(replicas, r, time, origins, drift)
+    out = np.full((len(names), len(time), 8), np.nan)
     errors = np.full((len(names), len(time), 4), np.nan)
-    rise_error = np.full((len(names), len(time)), np.nan)
+    rise_error, p, improvement = np.full((3, len(names), len(time)), np.nan)
     for at in np.ndindex(len(names), len(time)):
-        first, minimum, second = extrema(r, mean[at])
-        smooth = smoothed(r, mean[at])
-        if second is not None:
-            rise = smooth[second] - smooth[minimum]
-            out[at][:4] = r[first], r[minimum], r[second], rise
-            each = np.array([smoothed(r, m[at])[second] - smoothed(r, m[at])[minimum] for m in without])
-            rise_error[at] = spread(each) if n > 1 else np.nan
-        elif first is not None:
+        density, share = groups[at[0]][0][:, at[1]], groups[at[0]][1]
+        mean = np.average(density, axis=0, weights=share)
+        first, minimum, second = extrema(r, mean)
+        if first is not None:
             out[at][0] = r[first]
-        best, gain = fit(r, mean[at])
-        out[at][4:8], out[at][8] = best, gain
-        if n > 1 and np.isfinite(best).all():
-            errors[at] = spread(np.array([fit(r, m[at], best)[0] for m in without]))
+        if second is not None:
+            out[at][1:3] = r[minimum], r[second]
+            out[at][3], rise_error[at], p[at] = rise(r, density)
+        best, gain = fit(r, mean)
+        out[at][4:], improvement[at] = best, gain
+        k = np.arange(len(density)) % FITS
+        if len(density) > 1 and np.isfinite(best).all():
+            without = [np.average(density[k != part], axis=0, weights=share[k != part]) for part in np.unique(k)]
+            errors[at] = spread(np.array([fit(r, one, best)[0] for one in without]))
     with np.errstate(invalid="ignore", divide="ignore"):
         significance = out[..., 3] / rise_error
-        p = student.sf(significance, max(n - 1, 1))
     dims = ("species", "time")
     labels = {"hop_length": ("Å", "length of jumps"), "hop_fraction": ("1", "fraction of atoms that have jumped")}
     labels |= {
@@ -94,47 +100,63 @@ def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=
         ),
     }
     variables |= {n: (dims, out[..., 4 + k], errors[..., k], *label) for k, (n, label) in enumerate(labels.items())}
-    variables["improvement"] = (dims, out[..., 8], None, "1", "sum of squares without jumps over that with jumps")
+    variables["improvement"] = (dims, improvement, None, "1", "sum of squares without jumps over that with jumps")
     options = {"r": [float(r[0]), float(r[-1]), len(r)], "time": time, "origins": origins, "drift": drift}
     return dataset(
         variables,
         {"species": names, "time": time},
-        described("bimodality", replicas, options, blocks=n),
+        described("bimodality", replicas, options, groups=GROUPS),
     )
 
 
-def block_densities(replicas, r, time, origins, drift):
-    """Lag times and P(r), 1/Å, of blocks or replicas [blocks, species, times, r]."""
+def group_densities(replicas, r, time, origins, drift):
+    """Lag times, and for each species P(r), 1/Å, of groups of its atoms [groups, times, r] with their numbers of atoms [groups]."""
     low, width, count = bins(r)
-    longest = min(t.time[-1] - t.time[0] for t in replicas) / BLOCKS
+    longest = min(t.time[-1] - t.time[0] for t in replicas) / LONGEST
     if time is None:
         shortest = min(np.diff(t.time).min() for t in replicas)
         decades = max(np.log10(max(longest / shortest, 1.0)), 0.0)
         time = np.geomspace(shortest, max(longest, shortest), int(decades * TIMES_PER_DECADE) + 1)
     lags = chosen_lags(replicas, time)
     names = symbols(replicas)
-    blocks = 1 if len(replicas) >= 5 else BLOCKS
-    out = []
+    found = {name: ([], []) for name in names}
     for replica in replicas:
         pairs = frame_pairs(replica, lags, origins)
-        block = np.minimum((pairs.middle * blocks).astype(int), blocks - 1)
-        # A lag longer than a block has no blocks that are independent.
-        cell = block * len(lags) + pairs.index
         frames = np.union1d(pairs.first, pairs.second)
         first, second = np.searchsorted(frames, pairs.first), np.searchsorted(frames, pairs.second)
-        total = np.zeros((len(names), blocks * len(lags), count))
-        for name, positions in species_parts(replica, frames, drift):
-            found = histogram(positions, first, second, cell, blocks * len(lags), low, width, count, 8)
-            total[names.index(name)] += found.sum(0)
-        number = np.array([(replica.species == s).sum() for s in names])[:, None, None]
-        pairs_in = np.bincount(cell, minlength=blocks * len(lags))[None, :, None]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            density = (total / number / pairs_in / width).reshape(len(names), blocks, len(lags), count)
+        pairs_in = np.bincount(pairs.index, minlength=len(lags))[:, None]
         lag = pairs.lag
-        out.append(np.moveaxis(density, 1, 0))
-    density = np.concatenate(out)
-    keep = np.isfinite(density).all((0, 1, 3)) & ((lag <= longest * (1 + 1e-9)) | (blocks == 1))
-    return lag[keep], density[:, :, keep]
+        total = {name: np.zeros((GROUPS, len(lags), count)) for name in names}
+        atoms = {name: np.zeros(GROUPS, int) for name in names}
+        for name, positions in species_parts(replica, frames, drift):
+            total[name] += histogram(positions, first, second, pairs.index, len(lags), low, width, count, GROUPS)
+            atoms[name] += np.diff(np.arange(GROUPS + 1) * positions.shape[0] // GROUPS)
+        for name in names:
+            filled = atoms[name] > 0
+            share = atoms[name][filled]
+            found[name][0].append(total[name][filled] / share[:, None, None] / pairs_in / width)
+            found[name][1].append(share)
+    return lag, [(np.concatenate(found[n][0]), np.concatenate(found[n][1])) for n in names]
+
+
+def rise(r, density):
+    """Height of the second maximum above the minimum, its standard error and one-sided p-value, from groups of atoms [groups, r].
+
+    Even groups choose the places, odd ones are read there, and the other way round. Where a half has no second maximum its partner reads 0.
+    """
+    smooth = smoothed(r, density.T).T
+    halves, read = (smooth[::2], smooth[1::2]), []
+    if min(map(len, halves)) < 2:
+        return np.nan, np.nan, np.nan
+    for k, half in enumerate(halves):
+        _, minimum, second = extrema(r, half.mean(0), smooth=False)
+        other = halves[1 - k]
+        read.append(np.zeros(len(other)) if second is None else other[:, second] - other[:, minimum])
+    mean = np.mean([one.mean() for one in read])
+    error = 0.5 * np.sqrt(sum(one.var(ddof=1) / len(one) for one in read))
+    if not error > 0:
+        return mean, np.nan, np.nan
+    return mean, error, student.sf(mean / error, sum(len(one) - 1 for one in read))
 
 
 def spread(without):
@@ -149,9 +171,9 @@ def smoothed(r, density):
     return (weight / weight.sum(1, keepdims=True)) @ density
 
 
-def extrema(r, density):
+def extrema(r, density, smooth=True):
     """Bins of the first maximum, the minimum after it, and the maximum after that which rises highest above its minimum; else None."""
-    smooth = smoothed(r, density)
+    smooth = smoothed(r, density) if smooth else density
     rising = np.diff(smooth) > 0
     tops = np.flatnonzero(np.r_[True, rising] & ~np.r_[rising, False])
     tops = tops[(tops > 0) & (smooth[tops] > 0)]
