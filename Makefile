@@ -35,8 +35,13 @@ test: $(STAMP)  ## run the tests
 lint: $(STAMP)  ## check the code's style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-bench: $(STAMP)  ## time glasslib and its peers side by side
+bench: $(STAMP) .venv-peers/.installed  ## time glasslib and its peers side by side: a table, and data/benchmarks.json
 	$(BIN)/python -m benchmarks
+
+.venv-peers/.installed: benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --requirement $<
+	@touch $@
 
 lab: $(STAMP)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

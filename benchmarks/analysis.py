@@ -1,4 +1,4 @@
-"""Time and answers of the analysis against what a user would pick instead: tidynamics, freud, MDAnalysis, plain NumPy loops.
+"""Time and answers of the analysis against what a user would pick instead: tidynamics, freud, MDAnalysis, dynasor, plain NumPy loops.
 
     python benchmarks/analysis.py --atoms 1000 --frames 1000 --rounds 5 --out analysis.json
 
@@ -7,6 +7,7 @@ Every case computes the same quantity of the same data; rounds are interleaved a
 
 import argparse
 import json
+import logging
 import time
 import warnings
 from pathlib import Path
@@ -96,6 +97,23 @@ def cases(run):
             [(rho[f:] * rho[:-f].conj()).real.mean() / (0.5 * (static[f:] + static[:-f])).mean() for f in few]
         )
 
+    window = min(200, len(x) // 4)
+    steps = np.arange(1, window) * 0.01
+
+    def both_ours():
+        kept = {"drift": False, "origins": None, "time": steps}
+        coherent = analysis.coherent_intermediate_scattering(run, q=1.7, width=0.1, vectors=30, **kept).F.values[0, 0]
+        return np.array([coherent, analysis.self_intermediate_scattering(run, q=1.7, **kept).F_s.values[0, 0]])
+
+    def both_dynasor():
+        from dynasor import compute_dynamic_structure_factors
+
+        found = compute_dynamic_structure_factors(
+            InMemory(x, side), few_vectors, dt=10.0, window_size=window, calculate_incoherent=True
+        )
+        coherent, alone = found.Fqt_coh.mean(0), found.Fqt_incoh.mean(0)
+        return np.array([coherent[1:window] / coherent[0], alone[1:window]])
+
     options = {"drift": False, "origins": None}
     short = {**options, "time": few * 0.01}
     return {
@@ -117,7 +135,24 @@ def cases(run):
             {"freud": g_freud, "MDAnalysis": g_mdanalysis},
         ),
         "F(q, t), 30 wave vectors": (coherent_ours, {"NumPy": coherent_numpy}),
+        f"F and F_s(q, t), {window} lags": (both_ours, {"dynasor": both_dynasor}),
     }
+
+
+class InMemory:
+    """Positions as dynasor's trajectory, so that no reading of files is timed."""
+
+    has_positions, has_velocities, frame_step, atom_types = True, False, 1, ["Na"]
+
+    def __init__(self, positions, side):
+        self.positions, self.cell, self.n_atoms = positions, np.eye(3) * side, positions.shape[1]
+        self.atomic_indices, self.number_of_frames_read = {"Na": list(range(self.n_atoms))}, len(positions)
+
+    def __iter__(self):
+        from dynasor.trajectory.trajectory_frame import TrajectoryFrame
+
+        for number, frame in enumerate(self.positions):
+            yield TrajectoryFrame(self.atomic_indices, number, frame)
 
 
 def wave_vectors(side, q, most):
@@ -168,6 +203,7 @@ def main():
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     warnings.simplefilter("ignore")
+    logging.getLogger("dynasor").setLevel(logging.ERROR)
     run = melt(given.atoms, given.frames)
     rows = []
     print(f"{'case':28s} {'ours s':>9s} {'peer':>12s} {'peer s':>9s} {'ratio':>7s} {'difference':>11s}")

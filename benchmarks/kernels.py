@@ -10,6 +10,8 @@ shared by the steps that it lasts in a melt at 3000 K.
 import argparse
 import json
 import resource
+import subprocess
+import tempfile
 import time
 from pathlib import Path
 from statistics import median
@@ -25,6 +27,8 @@ from glasslib.potential.model import Potential
 from glasslib.potential.painn import PaiNN
 from glasslib.provenance import processor
 
+PEERS = Path(__file__).parents[1] / ".venv-peers/bin/python"
+PEER = Path(__file__).with_name("peer_schnetpack.py")
 LARGEST_READABLE = 5000  # atoms; autograd keeps every edge's features
 STEPS_PER_LIST = 15  # at 1 fs: fast atoms cover half the skin of 0.6 Å
 
@@ -52,6 +56,35 @@ def timed(call):
     return result, time.perf_counter() - wall, time.process_time() - cpu
 
 
+class SchNetPack:
+    """SchNetPack's PaiNN of the same size in a process of its own; None times where `.venv-peers` is not there."""
+
+    def __init__(self, structure, features, cutoff):
+        self.process = None
+        if not PEERS.exists():
+            return
+        with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+            np.savez(file, numbers=structure.numbers, positions=structure.positions, cell=structure.cell.array)
+            file.flush()
+            command = [PEERS, PEER, file.name, str(features), str(cutoff), str(torch.get_num_threads())]
+            self.process = subprocess.Popen(
+                list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )  # fmt: skip
+            if not self.process.stdout.readline():
+                self.process = None
+
+    def seconds(self):
+        """Of one evaluation, its neighbour list not counted."""
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def end(self):
+        """End the process."""
+        if self.process:
+            self.process.communicate()
+
+
 def measure(features, atoms, rounds):
     """One row of the table."""
     torch.manual_seed(0)
@@ -61,7 +94,8 @@ def measure(features, atoms, rounds):
     fast = Fast(potential)
     fast.compute(structure, kinds)
     readable = len(structure) <= LARGEST_READABLE
-    times = {"fast": [], "fast cpu": [], "list": [], "eager": [], "eager cpu": []}
+    peer = SchNetPack(structure, features, potential.cutoff) if readable else None
+    times = {"fast": [], "fast cpu": [], "list": [], "eager": [], "eager cpu": [], "schnetpack": []}
     for _ in range(rounds):
         structure.positions += rng.normal(0, 0.005, structure.positions.shape)
         for _ in range(3):
@@ -74,6 +108,10 @@ def measure(features, atoms, rounds):
             result, wall, cpu = timed(lambda: potential(build([structure], potential.species, potential.cutoff)))
             times["eager"].append(wall)
             times["eager cpu"].append(cpu)
+            if peer.process:
+                times["schnetpack"].append(peer.seconds())
+    if peer:
+        peer.end()
     row = {"features": features, "atoms": len(structure), "edges": int(fast.count.sum())}
     row |= {f"{name} ms": round(1e3 * median(values), 3) for name, values in times.items() if values}
     row |= {f"{name} least ms": round(1e3 * min(values), 3) for name, values in times.items() if values}
@@ -84,6 +122,8 @@ def measure(features, atoms, rounds):
         result = {name: value.detach().numpy() for name, value in result.items()}
         row["ratio"] = round(row["eager ms"] / row["step ms"], 1)
         row["ratio of least"] = round(row["eager least ms"] / row["step least ms"], 1)
+        if times["schnetpack"]:
+            row["ratio schnetpack"] = round(row["schnetpack ms"] / row["step ms"], 1)
         row["energy eV/atom"] = float(abs(energies.sum() - result["energy"][0]) / len(structure))
         difference = forces - result["forces"]
         row["force rms eV/Å"] = float(np.sqrt(np.mean(difference**2)))
