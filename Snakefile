@@ -65,6 +65,17 @@ rule reference_data:
         "{RUN_NOTEBOOK} 01_reference_data {output} --json {params.values}"
 
 
+rule speed:
+    input:
+        library("12_speed"), "data/benchmarks.json",
+    output:
+        f"{RUN}/notebooks/12_speed.ipynb",
+    params:
+        values=values("12_speed"),
+    shell:
+        "{RUN_NOTEBOOK} 12_speed {output} --json {params.values}"
+
+
 rule train:
     input:
         library("02_training"), FRAMES, MODELS,

@@ -33,9 +33,10 @@ def rows(results):
         for peer, key, ratio in (("PyTorch", "eager ms", "ratio"), ("SchNetPack", "schnetpack ms", "ratio schnetpack")):
             if key in row:
                 difference = f"{row['force largest eV/Å']:.0e} eV/Å" if peer == "PyTorch" else "other weights"
-                yield case, row["step ms"], peer, row[key], row[ratio], row["peak memory MB"], difference
-        if "eager ms" not in row:
-            yield case, row["step ms"], "none", None, None, row["peak memory MB"], ""
+                yield case, row["step ms"], peer, row[key], row[ratio], None, difference
+    for row in results["sizes"]["rows"]:
+        case = f"energy, forces, stress: {row['atoms']} atoms, F = {row['features']}"
+        yield case, row["step ms"], "none", None, None, row["peak memory MB"], ""
     for row in results["analysis"]["rows"]:
         yield (
             row["case"],
@@ -61,13 +62,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
+    rounds = options.rounds
     results = {
-        "kernels": run("kernels", "--rounds", options.rounds),
-        "one thread": run(
-            "kernels", "--rounds", options.rounds, "--threads", 1, "--atoms", 297, 2997, "--features", 64
-        ),
-        "analysis": run("analysis", "--rounds", options.rounds),
-        "training": run("training", "--rounds", options.rounds, "--frames", HERE.parent / "data/frames"),
+        "kernels": run("kernels", "--rounds", rounds, "--atoms", 297, 2997),
+        "sizes": run("kernels", "--rounds", rounds, "--readable", 0, "--atoms", 297, 999, 2997, 9990, 29970),
+        "one thread": run("kernels", "--rounds", rounds, "--readable", 0, "--threads", 1, "--atoms", 297, 2997),
+        "loop": run("loop"),
+        "analysis": run("analysis", "--rounds", rounds),
+        "training": run("training", "--rounds", rounds, "--frames", HERE.parent / "data/frames"),
         "machine": {"processor": processor(), "threads": numba.config.NUMBA_NUM_THREADS, "torch": torch.__version__},
         "library": library_hash(),
     }

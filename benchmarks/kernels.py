@@ -85,7 +85,26 @@ class SchNetPack:
             self.process.communicate()
 
 
-def measure(features, atoms, rounds):
+def machine_limits():
+    """What all cores reach here: float32 operations/s of a matrix product, and bytes/s read and written by a copy within the cache."""
+    a = torch.randn(1024, 1024)
+    product = min(timed(lambda: a @ a)[1] for _ in range(20))
+    source, target = torch.randn(2_000_000), torch.empty(2_000_000)
+    copy = min(timed(lambda: target.copy_(source))[1] for _ in range(50))
+    return 2 * 1024**3 / product, 2 * 4 * 2_000_000 / copy
+
+
+def floor_ms(features, atoms, edges, limits, interactions=3):
+    """Time that no implementation of this structure can beat here, ms: the larger of operations and of bytes over what the machine reaches.
+
+    An atom and layer: 30 F² operations in matrix products, as many again backwards. An edge and layer: 25 F operations and 24 F bytes
+    (three scalars and three vector components of the neighbour) forwards, 2.5 times that backwards.
+    """
+    operations = interactions * (60 * features**2 * atoms + 3.5 * 25 * features * edges)
+    return 1e3 * max(operations / limits[0], interactions * 3.5 * 24 * features * edges / limits[1])
+
+
+def measure(features, atoms, rounds, largest, limits):
     """One row of the table."""
     torch.manual_seed(0)
     structure, rng = melt(atoms), np.random.default_rng(0)
@@ -93,7 +112,7 @@ def measure(features, atoms, rounds):
     kinds = species_index(structure, potential.species).astype(np.int64)
     fast = Fast(potential)
     fast.compute(structure, kinds)
-    readable = len(structure) <= LARGEST_READABLE
+    readable = len(structure) <= largest
     peer = SchNetPack(structure, features, potential.cutoff) if readable else None
     times = {"fast": [], "fast cpu": [], "list": [], "eager": [], "eager cpu": [], "schnetpack": []}
     for _ in range(rounds):
@@ -113,6 +132,7 @@ def measure(features, atoms, rounds):
     if peer:
         peer.end()
     row = {"features": features, "atoms": len(structure), "edges": int(fast.count.sum())}
+    row["floor ms"] = round(floor_ms(features, len(structure), row["edges"], limits), 2)
     row |= {f"{name} ms": round(1e3 * median(values), 3) for name, values in times.items() if values}
     row |= {f"{name} least ms": round(1e3 * min(values), 3) for name, values in times.items() if values}
     row["step ms"] = round(row["fast ms"] + row["list ms"] / STEPS_PER_LIST, 3)
@@ -138,18 +158,20 @@ def main():
     parser.add_argument("--atoms", type=int, nargs="+", default=[300, 2997, 29970])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=None, help="default: all cores")
+    parser.add_argument("--readable", type=int, default=LARGEST_READABLE, help="largest number of atoms for the others")
     parser.add_argument("--out", help="write the numbers as JSON here")
     options = parser.parse_args()
     threads = options.threads or numba.config.NUMBA_NUM_THREADS
     numba.set_num_threads(threads)
     torch.set_num_threads(threads)
+    limits = machine_limits()
     print(
         f"{'F':>4} {'atoms':>6} {'step':>9} {'least':>9} {'cpu':>9} {'µs/atom':>8} {'eager':>9} {'least':>9} {'cpu':>9} {'ratio':>6}   ms; medians"
     )
     rows = []
     for atoms in options.atoms:  # small ones first: the peak of memory only grows
         for features in options.features:
-            row = measure(features, atoms, options.rounds)
+            row = measure(features, atoms, options.rounds, options.readable, limits)
             rows.append(row)
             eager = [
                 row.get(key, float("nan")) for key in ("eager ms", "eager least ms", "eager cpu least ms", "ratio")

@@ -23,6 +23,7 @@ PARTS = {
     "04": ("dynamics", "potential", "systems", "trajectory"),
     "10": ("analysis", "figures", "sweep", "trajectory", "viewer"),
     "11": ("analysis", "claims", "figures", "sweep", "trajectory", "viewer"),
+    "12": ("figures",),
 }
 FIGURE_PARTS = ("analysis", "figures", "sweep", "trajectory")
 
