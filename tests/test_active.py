@@ -1,0 +1,56 @@
+"""Active learning: what is explored, where it stops, and what is chosen."""
+
+import numpy as np
+import pytest
+from ase.calculators.calculator import Calculator, all_changes
+
+from glasslib import load_potential
+from glasslib.dynamics.guard import Guard, Watch
+from glasslib.errors import GlasslibError
+from glasslib.potential.calculator import PaiNNCalculator
+from glasslib.reference import active
+from glasslib.reference.labelling import names
+from glasslib.reference.sampling import State
+
+
+class Collapse(Calculator):
+    """Everything falls towards the centre of the cell."""
+
+    implemented_properties = ["energy", "forces"]
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        """A harmonic well."""
+        super().calculate(atoms, properties, system_changes)
+        away = self.atoms.positions - self.atoms.cell.sum(0) / 2
+        self.results = {"energy": 0.05 * (away**2).sum(), "forces": -0.1 * away}
+
+
+def test_candidates_have_the_fields_of_a_queue_and_one_parent():
+    state = State("NS2", 3000, 0.95, "painn9", 7)
+    found = active.explore(load_potential(), state, atoms=18, melt_ps=0.02, hold_ps=0.2, every_ps=0.05)
+    assert len(found) == 3 and len(set(names(found))) == 3
+    assert {atoms.info["parent"] for atoms in found} == {"painn9-NS2-3000-0.95-s7"}
+    assert all(atoms.calc is None and "momenta" not in atoms.arrays for atoms in found)
+    assert not np.allclose(found[0].positions, found[-1].positions)
+
+
+def test_a_melt_that_falls_apart_gives_the_configuration_before():
+    found = active.explore(Collapse(), State("NS2", 3000, 0.95, "bad", 1), atoms=18, melt_ps=5.0, hold_ps=1.0)
+    assert len(found) == 1
+    last = found[0].copy()
+    last.arrays["momenta"] = np.zeros((len(last), 3))
+    assert Watch(Guard(), last, 3000).trouble(last, {}) is None
+
+
+def test_a_round_chooses_where_the_committee_disagrees():
+    member = load_potential().potentials[0]
+    other = load_potential("pretrained").potentials[0]
+    committee = PaiNNCalculator([member, other])
+    where = {"compositions": ("NS2", "SiO2"), "temperatures": (3000,)}
+    chosen = active.propose(committee, 2, runs=3, name="painn9", atoms=18, quiet=True, **where)
+    assert len(chosen) == 2 and all(atoms.info["force_spread"] > 0 for atoms in chosen)
+
+
+def test_the_name_of_a_round_must_be_fit_for_a_file():
+    with pytest.raises(GlasslibError, match="letters and digits"):
+        active.propose(Collapse(), 1, name="../x")
