@@ -150,6 +150,19 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path):
     train([frame(0)], [], tmp_path, dataclasses.replace(TINY, epochs=2), resume=False)
 
 
+def test_a_run_of_other_frames_can_be_replaced_and_one_of_the_same_is_kept(tmp_path):
+    config = dataclasses.replace(TINY, epochs=2)
+    train([frame(0)], [], tmp_path, dataclasses.replace(TINY, epochs=3))
+    train([frame(1)], [], tmp_path, config, resume="same")
+    assert sorted(path.name for path in (tmp_path / "checkpoints").glob("*.json")) == [
+        "checkpoint-000001.json",
+        "checkpoint-000002.json",
+    ]
+    before = (tmp_path / "checkpoints" / "checkpoint-000002.json").stat().st_mtime_ns
+    train([frame(1)], [], tmp_path, config, resume="same")
+    assert (tmp_path / "checkpoints" / "checkpoint-000002.json").stat().st_mtime_ns == before
+
+
 def test_training_on_nothing_is_refused(tmp_path):
     with pytest.raises(GlasslibError, match="no frames"):
         train([], [], tmp_path, TrainConfig())

@@ -51,8 +51,8 @@ def train(frames_train, frames_validation, out_dir, config=None, initial=None, r
     config : TrainConfig
     initial : path, optional
         Model to start from; its species and sizes win over the config's, its species energies are fitted again to these frames.
-    resume : bool
-        False removes what an earlier run left in `out_dir`.
+    resume : bool or "same"
+        False removes what an earlier run left in `out_dir`; "same" does so only where that run had other parameters or frames.
     inputs : list of paths
         Files the frames came from, for the record.
 
@@ -73,7 +73,9 @@ def train(frames_train, frames_validation, out_dir, config=None, initial=None, r
     with one_thread(), processes() as (rank, size):
         if not resume and rank == 0:
             shutil.rmtree(out / "checkpoints", ignore_errors=True)
-        return Training(frames_train, frames_validation, out, config, initial, rank, size, inputs).run()
+        return Training(
+            frames_train, frames_validation, out, config, initial, rank, size, inputs, resume == "same"
+        ).run()
 
 
 @contextmanager
@@ -93,7 +95,11 @@ def one_thread():
 class Training:
     """State of one run: potential, optimiser, averaged weights, history."""
 
-    def __init__(self, frames_train, frames_validation, out, config, initial, rank, size, inputs):
+    def __init__(self, frames_train, frames_validation, out, config, initial, rank, size, inputs, anew=False):
+        self.anew, self.outdated = (
+            anew,
+            False,
+        )  # whether checkpoints of another run are replaced; whether there are such
         self.config, self.out, self.rank, self.size = config, out, rank, size
         torch.manual_seed(config.seed)
         started = load_model(initial) if initial else None
@@ -250,6 +256,9 @@ class Training:
             "stopped": self.stopped,
         }
         state |= {"history": self.history, "identity": self.identity}
+        if self.outdated:
+            shutil.rmtree(self.out / "checkpoints")
+            self.outdated = False
         save_checkpoint(self.out / "checkpoints", self.epoch, tensors, state)
 
     def _restore(self):
@@ -258,6 +267,9 @@ class Training:
             return
         _, tensors, state = found
         if state["identity"] != self.identity:
+            if self.anew:
+                self.outdated = True
+                return
             raise GlasslibError(
                 f"{self.out} holds a run with other parameters or frames: choose another folder, or train with resume=False"
             )
