@@ -198,7 +198,8 @@ def write_manifest(folder="data"):
     for name in manifest_names(folder):
         path = folder / name
         made = read_json(record_path(path)).get("kind") if record_path(path).exists() else None
-        card = next((p for p in (path.parent / "README.md", path.parent.parent / "README.md") if p.exists()), None)
+        cards = (parent / "README.md" for parent in path.parents if parent.is_relative_to(folder))
+        card = next((p for p in cards if p.exists()), None)
         files[name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
         if made or card:
             files[name]["made"] = made or f"see {card.relative_to(folder).as_posix()}"
