@@ -41,8 +41,8 @@ def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=
     -------
     xarray.Dataset
         All along species and time: `first`, `minimum`, `second` (Å), where P has its first maximum, the minimum after it and the next
-        maximum, NaN where there is none; `rise` with error, P(second) − P(minimum) in 1/Å, each half of the atoms read at the places that
-        the other half chose: about zero or below where there is no second maximum; `significance`, rise over its standard
+        maximum, NaN where there is none; `rise` with error, how far the lower of the two maxima stands above the minimum, 1/Å, each half of
+        the atoms read at the places that the other half chose: about zero or below where there is no second maximum; `significance`, rise over its standard
         error, and `p`, its one-sided p-value by Student's t; `bimodal`: 1 where p is below 0.002. `hop_length` b (Å), `hop_fraction` f,
         `stay_width` s (Å) and `hop_width` (Å) of the fit with errors, NaN where it fails; `improvement`: by which factor the jumps
         lower the sum of squares of a single Gaussian; a fit with an improvement near 1, or with `hop_length` not well above
@@ -88,7 +88,7 @@ def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=
         "first": (dims, out[..., 0], None, "Å", "first maximum"),
         "minimum": (dims, out[..., 1], None, "Å", "minimum between the maxima"),
         "second": (dims, out[..., 2], None, "Å", "second maximum"),
-        "rise": (dims, out[..., 3], rise_error, "1/Å", "height of the second maximum above the minimum"),
+        "rise": (dims, out[..., 3], rise_error, "1/Å", "height of the lower maximum above the minimum"),
         "significance": (dims, significance, None, "1", "rise over its standard error"),
         "p": (dims, p, None, "1", "one-sided p-value of the rise"),
         "bimodal": (
@@ -140,23 +140,29 @@ def group_densities(replicas, r, time, origins, drift):
 
 
 def rise(r, density):
-    """Height of the second maximum above the minimum, its standard error and one-sided p-value, from groups of atoms [groups, r].
+    """Depth of the minimum between two maxima, its standard error and one-sided p-value, from groups of atoms [groups, r].
 
-    Even groups choose the places, odd ones are read there, and the other way round. Where a half has no second maximum its partner reads 0.
+    Even groups choose the places, odd ones are read there, and the other way round; where a half has no second maximum its partner reads 0.
+    Both maxima must stand above the minimum: what is returned is the less significant of the two, or a bump on the flank of a single
+    maximum would count.
     """
     smooth = smoothed(r, density.T).T
-    halves, read = (smooth[::2], smooth[1::2]), []
+    halves, read = (smooth[::2], smooth[1::2]), ([], [])
     if min(map(len, halves)) < 2:
         return np.nan, np.nan, np.nan
     for k, half in enumerate(halves):
-        _, minimum, second = extrema(r, half.mean(0), smooth=False)
+        first, minimum, second = extrema(r, half.mean(0), smooth=False)
         other = halves[1 - k]
-        read.append(np.zeros(len(other)) if second is None else other[:, second] - other[:, minimum])
-    mean = np.mean([one.mean() for one in read])
-    error = 0.5 * np.sqrt(sum(one.var(ddof=1) / len(one) for one in read))
-    if not error > 0:
-        return mean, np.nan, np.nan
-    return mean, error, student.sf(mean / error, sum(len(one) - 1 for one in read))
+        for values, top in zip(read, (first, second), strict=True):
+            values.append(np.zeros(len(other)) if second is None else other[:, top] - other[:, minimum])
+    found = []
+    for values in read:
+        mean = np.mean([one.mean() for one in values])
+        error = 0.5 * np.sqrt(sum(one.var(ddof=1) / len(one) for one in values))
+        # Without a second maximum in either half there is nothing to read: no evidence at all.
+        chance = student.sf(mean / error, sum(len(one) - 1 for one in values)) if error > 0 else 1.0
+        found.append((mean, error if error > 0 else np.nan, chance))
+    return max(found, key=lambda one: one[2])
 
 
 def spread(without):
@@ -172,19 +178,19 @@ def smoothed(r, density):
 
 
 def extrema(r, density, smooth=True):
-    """Bins of the first maximum, the minimum after it, and the maximum after that which rises highest above its minimum; else None."""
-    smooth = smoothed(r, density) if smooth else density
-    rising = np.diff(smooth) > 0
-    tops = np.flatnonzero(np.r_[True, rising] & ~np.r_[rising, False])
-    tops = tops[(tops > 0) & (smooth[tops] > 0)]
-    if not len(tops):
+    """Bins of the first maximum, the minimum after it and the second maximum, such that the minimum is deepest below the lower of the two.
+
+    (highest, None, None) where there is one maximum only; None for all where there is nothing.
+    """
+    values = smoothed(r, density) if smooth else density
+    if not values.max() > 0:
         return None, None, None
-    first, best = tops[0], (None, None, 0.0)
-    for top in tops[1:]:
-        low = first + int(smooth[first : top + 1].argmin())
-        if smooth[top] - smooth[low] > best[2]:
-            best = low, top, smooth[top] - smooth[low]
-    return first, best[0], best[1]
+    left, right = np.maximum.accumulate(values), np.maximum.accumulate(values[::-1])[::-1]
+    depth = np.minimum(left, right) - values
+    minimum = int(depth.argmax())
+    if not depth[minimum] > 0:
+        return int(values.argmax()), None, None
+    return int(values[:minimum].argmax()), minimum, minimum + int(values[minimum:].argmax())
 
 
 def stayed(r, width):
