@@ -14,7 +14,7 @@ def written(tmp_path, change):
     return path
 
 
-@pytest.mark.parametrize("name", ["quick", "standard", "paper"])
+@pytest.mark.parametrize("name", ["quick", "standard", "paper", "pmmcs", "shik"])
 def test_shipped_profiles_are_valid(name):
     profile = workflow.load_profile(name)
     assert (
