@@ -4,12 +4,15 @@ import errno
 import hashlib
 import json
 import os
+import re
+import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import GlasslibError
 
+MOST_COLUMNS = 1000  # of a property in extended XYZ
 _REMEDY = {
     errno.ENOSPC: "the disk is full: free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
@@ -80,16 +83,44 @@ def write_json(path, content):
     write_text(path, text + "\n")
 
 
+def regular(path, limit=None):
+    """Size in bytes of a file that someone gave; GlasslibError where it is missing, too large, or no file (a pipe would wait for ever)."""
+    try:
+        known = Path(path).stat()
+    except FileNotFoundError:
+        raise GlasslibError(f"no such file: {path}") from None
+    except OSError as error:
+        raise GlasslibError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:  # a zero byte in the name
+        raise GlasslibError(f"cannot read {str(path)!r}: {error}") from None
+    if not stat.S_ISREG(known.st_mode):
+        raise GlasslibError(f"{path} is a folder or a device: give the path of a file")
+    if limit is not None and known.st_size > limit:
+        raise GlasslibError(f"{path} has {known.st_size} bytes, more than the {limit} that such a file may have")
+    return known.st_size
+
+
+def checked_xyz(path):
+    """Refuse an extended-XYZ file that declares more than it can hold: its parser would count atoms and columns one by one."""
+    most = max(regular(path), 1_000_000)
+    with open(path, errors="replace") as stream:
+        for number, line in enumerate(stream, 1):
+            if "Properties" in line:
+                columns = re.findall(r":\s*[+]?([0-9_]+)", line.partition("Properties")[2])
+                if any(len(count) > 6 or int(count.strip("_") or 0) > MOST_COLUMNS for count in columns):
+                    raise GlasslibError(f"{path}, line {number} declares more than {MOST_COLUMNS} columns")
+                continue
+            word = line.strip().lstrip("+").replace("_", "")
+            if word.isdigit() and (len(word) > 18 or int(word) > most):
+                raise GlasslibError(f"{path}, line {number} declares {word[:20]} atoms, more than the file can hold")
+
+
 def read_json(path, limit=50_000_000):
     """Read JSON from outside: bounded in size, with errors that name the file."""
     path = Path(path)
+    regular(path, limit)
     try:
-        size = path.stat().st_size
-        if size > limit:
-            raise GlasslibError(f"{path} has {size} bytes, more than the {limit} that such a file may have")
         return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise GlasslibError(f"no such file: {path}") from None
     except OSError as error:
         raise GlasslibError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

@@ -6,10 +6,11 @@ that a misspelt name or a wrong type stops the run at once. `run.sign` prints th
 
 import difflib
 import json
+import math
 import re
 from pathlib import Path
 
-from .errors import GlasslibError
+from .errors import GlasslibError, shown
 from .files import read_json, sha256
 from .provenance import content_hash, library_hash, relative
 
@@ -45,9 +46,9 @@ def declared(name):
         Name → (default value, comment).
     """
     path = NOTEBOOKS / f"{Path(name).stem}.ipynb"
-    if not path.exists():
-        known = ", ".join(sorted(p.stem for p in NOTEBOOKS.glob("*.ipynb")))
-        raise GlasslibError(f"no notebook {name!r}: there are {known}")
+    known = sorted(p.stem for p in NOTEBOOKS.glob("*.ipynb"))
+    if path.stem not in known:
+        raise GlasslibError(f"no notebook {shown(name)}: there are {', '.join(known)}")
     cells = json.loads(path.read_text())["cells"]
     source = "".join(next(c["source"] for c in cells if "parameters" in c["metadata"].get("tags", [])))
     values = {}
@@ -84,15 +85,17 @@ def begin(namespace, name):
 def checked(name, given):
     """The parameters `given` to a notebook, each in the type of its default; GlasslibError for an unknown name or a wrong type."""
     known = declared(name)
+    if not isinstance(given, dict):
+        raise GlasslibError(f"parameters of notebook {name} must be a mapping of names to values, not {shown(given)}")
     for key in given:
         if key not in known:
-            raise GlasslibError(f"notebook {name} has no parameter {key!r}{suggestion(key, known)}")
+            raise GlasslibError(f"notebook {name} has no parameter {shown(key)}{suggestion(key, known)}")
     return {key: _typed(key, value, *known[key]) for key, value in given.items()}
 
 
 def suggestion(key, known):
     """End of an error message about the unknown `key`: the nearest known one, or all of them."""
-    near = difflib.get_close_matches(str(key), known, 1)
+    near = difflib.get_close_matches(shown(key).strip("'"), known, 1)
     return f": did you mean {near[0]!r}?" if near else f": there are {', '.join(known)}"
 
 
@@ -103,8 +106,10 @@ def _module(value):
 def _typed(key, value, default, comment):
     """`value` in the type of `default`: a number may be whole, everything else must match."""
     wrong = GlasslibError(
-        f"parameter {key!r} ({comment}) must be of type {type(default).__name__} such as {default!r}, not {type(value).__name__} {value!r}"
+        f"parameter {key!r} ({comment}) must be of type {type(default).__name__} such as {default!r}, not {type(value).__name__} {shown(value)}"
     )
+    if isinstance(value, float) and not math.isfinite(value) or isinstance(value, int) and abs(value) > 10**18:
+        raise GlasslibError(f"parameter {key!r} ({comment}) must be a finite number, not {shown(value)}")
     if default is None:
         return value
     if isinstance(default, bool) or isinstance(value, bool):

@@ -15,8 +15,8 @@ from pathlib import Path
 import yaml
 
 from . import notebook
-from .errors import GlasslibError
-from .files import atomic, folder, read_json, write_json
+from .errors import GlasslibError, shown
+from .files import atomic, folder, read_json, regular, write_json
 from .sweep import trajectory_path
 from .systems import composition, random_structure
 
@@ -24,6 +24,8 @@ ROOT = Path(__file__).parent.parent
 SWEEP = {"compositions": list, "temperatures": list, "replicas": int, "threads": int, "results": list}
 SIMULATION = "04_simulation"
 TRAINING_THREADS = 2
+MOST = {"replicas": 10_000, "threads": 4096}
+MOST_NODES = 100_000  # of a YAML file, aliases written out
 FIGURES = (
     "05_structure",
     "06_mean_squared_displacement",
@@ -56,39 +58,55 @@ def load_profile(name_or_path):
     if path.suffix not in (".yml", ".yaml"):
         path = ROOT / "profiles" / f"{name_or_path}.yml"
     try:
-        content = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
+        there = path.exists()
+    except OSError:  # a name too long
+        there = False
+    if not there:
         known = ", ".join(sorted(p.stem for p in (ROOT / "profiles").glob("*.yml")))
-        raise GlasslibError(
-            f"no profile {name_or_path!r}: there are {known}, or give the path of a .yml file"
-        ) from None
-    except (OSError, yaml.YAMLError) as error:
-        raise GlasslibError(f"profile {path} cannot be read: {' '.join(str(error).split())}") from None
+        raise GlasslibError(f"no profile {shown(name_or_path)}: there are {known}, or give the path of a .yml file")
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise GlasslibError(f"profile {path} must be a mapping of keys to values")
     names = sorted(p.stem for p in notebook.NOTEBOOKS.glob("*.ipynb"))
     for key in content:
         if key not in SWEEP and key not in names:
-            raise GlasslibError(f"profile {path.name}: unknown key {key!r}{notebook.suggestion(key, [*SWEEP, *names])}")
+            raise GlasslibError(
+                f"profile {path.name}: unknown key {shown(key)}{notebook.suggestion(key, [*SWEEP, *names])}"
+            )
     for key, kind in SWEEP.items():
         if key not in content:
             if key in ("compositions", "temperatures"):
                 raise GlasslibError(f"profile {path.name}: key {key!r} is missing")
             continue
         if not isinstance(content[key], kind) or isinstance(content[key], bool):
-            raise GlasslibError(f"profile {path.name}: {key!r} must be of type {kind.__name__}, not {content[key]!r}")
+            raise GlasslibError(
+                f"profile {path.name}: {key!r} must be of type {kind.__name__}, not {shown(content[key])}"
+            )
+    for key in ("compositions", "temperatures"):
+        if not content[key]:
+            raise GlasslibError(f"profile {path.name}: {key!r} is empty: give at least one")
     for name in content["compositions"]:
+        if not isinstance(name, str):
+            raise GlasslibError(f"profile {path.name}: composition {shown(name)} must be a name such as NS2")
         composition(name)
     for value in content["temperatures"]:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 20000:
-            raise GlasslibError(f"profile {path.name}: temperature {value!r} must be a number of kelvin above zero")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 20000 or value % 1:
+            raise GlasslibError(
+                f"profile {path.name}: temperature {shown(value)} must be a whole number of kelvin above zero and below 20000"
+            )
+    for key in ("compositions", "temperatures"):
+        if len(set(content[key])) < len(content[key]):
+            raise GlasslibError(f"profile {path.name}: {key!r} names one value twice: {shown(content[key])}")
     profile = {"name": path.stem, "replicas": 1, "threads": 1, "results": []} | {
         k: v for k, v in content.items() if k in SWEEP
     }
+    for name in names:
+        if not isinstance(content.get(name) or {}, dict):
+            raise GlasslibError(f"profile {path.name}: {name!r} must be a mapping of parameters to values")
     profile["notebooks"] = {name: notebook.checked(name, content.get(name) or {}) for name in names}
-    for key in ("replicas", "threads"):
-        if profile[key] < 1:
-            raise GlasslibError(f"profile {path.name}: {key!r} must be at least 1, not {profile[key]}")
+    for key, most in MOST.items():
+        if not 1 <= profile[key] <= most:
+            raise GlasslibError(f"profile {path.name}: {key!r} must be from 1 to {most}, not {shown(profile[key])}")
     return profile
 
 
@@ -295,11 +313,46 @@ def pairs(texts):
 
 
 def read_yaml(path):
-    """Plain data of a YAML file, with errors that name it."""
+    """Plain data of a YAML file, bounded in size also after its aliases are written out, with errors that name it."""
+    regular(path, 1_000_000)
     try:
-        return yaml.safe_load(Path(path).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise GlasslibError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        loader = yaml.SafeLoader(Path(path).read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        _bounded(node, path)
+        return None if node is None else loader.construct_document(node)
+    except RecursionError:
+        raise GlasslibError(f"{path} cannot be read: it is nested too deeply") from None
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        KeyError,
+        OverflowError,
+        yaml.YAMLError,
+    ) as error:  # of its tags
+        reason = " ".join(str(error).split())[:300]
+        raise GlasslibError(f"{path} cannot be read: {reason or type(error).__name__}") from None
+
+
+def _bounded(node, path):
+    """Refuse what aliases blow up, and keys given twice, of which YAML would silently keep the last."""
+    left, seen = [node], 0
+    while left:
+        node = left.pop()
+        seen += 1
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if len(set(keys)) < len(keys):
+                twice = next(key for key in keys if keys.count(key) > 1)
+                raise GlasslibError(f"{path} gives the key {shown(twice)} twice: keep one")
+            left += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            left += node.value
+        if seen + len(left) > MOST_NODES:
+            raise GlasslibError(
+                f"{path} holds more than {MOST_NODES} values once its aliases are written out: make it smaller"
+            )
 
 
 def load_calculator(name_or_path):

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from ase import units
 
-from ..errors import GlasslibError
+from ..errors import GlasslibError, shown
 
 ENSEMBLES = ("nve", "nvt", "npt")
 THERMOSTATS = ("bussi", "langevin", "nose-hoover")
 STRAINS = ("xx", "yy", "zz", "yz", "xz", "xy")
+MOST_STEPS, MOST_FRAMES = 10**12, 10**7  # of a stage
 
 
 @dataclass(frozen=True)
@@ -214,20 +215,20 @@ def total_length(stages):
 def _checked(stage, number, count):
     values = dataclasses.asdict(stage) if isinstance(stage, Stage) else stage
     if not isinstance(values, dict):
-        raise GlasslibError(f"stage {number} must be a mapping of keys to values, not {values!r}")
+        raise GlasslibError(f"stage {number} must be a mapping of keys to values, not {shown(values)}")
     names = [field.name for field in dataclasses.fields(Stage)]
-    label = f"stage {number}" + (f" ({values['name']})" if values.get("name") else "")
+    label = f"stage {number}" + (f" ({str(values['name'])[:60]})" if isinstance(values.get("name"), str) else "")
     for key in values:
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, 1)
+            near = difflib.get_close_matches(shown(key).strip("'"), names, 1)
             raise GlasslibError(
-                f"{label}: unknown key {key!r}"
+                f"{label}: unknown key {shown(key)}"
                 + (f", did you mean {near[0]!r}?" if near else f": known are {', '.join(names)}")
             )
     values = {key: value for key, value in values.items() if value is not None}
 
     def fail(key, wish):
-        raise GlasslibError(f"{label}: {key} must be {wish}, not {values.get(key)!r}")
+        raise GlasslibError(f"{label}: {key} must be {wish}, not {shown(values.get(key))}")
 
     def choice(key, known):
         if key in values and values[key] not in known:
@@ -259,6 +260,8 @@ def _checked(stage, number, count):
     for key in ("damping", "barostat_damping", "block", "interval"):
         number_(key, 1e-4, 1e9, wish="ps")
     number_("per_decade", 1, 1000, wish="a whole number")
+    if values.get("per_decade", 1) % 1:
+        fail("per_decade", "a whole number")
     if "name" in values and not isinstance(values["name"], str):
         fail("name", "text")
     strain = values.get("strain")
@@ -277,7 +280,24 @@ def _checked(stage, number, count):
     values.setdefault("interval", values["length"] / 1000)
     if values["ensemble"] != "nve":
         values.setdefault("thermostat", "nose-hoover" if values["ensemble"] == "npt" else "bussi")
-    return Stage(**values)
+    stage = Stage(**values)
+    _bounded(stage, label)
+    return stage
+
+
+def _bounded(stage, label):
+    """Refuse a stage that no machine finishes, or whose frames no disk holds."""
+    steps = stage.length * 1000 / stage.timestep
+    if steps > MOST_STEPS:
+        raise GlasslibError(f"{label}: {steps:.1e} steps are more than {MOST_STEPS:.0e}: shorten it")
+    blocks = steps / stage.block_steps if stage.output == "log" else 0
+    frames = blocks * (1 + min(stage.block_steps, math.log10(stage.block_steps) * stage.per_decade))
+    if stage.output == "linear":
+        frames = min(steps, stage.length / stage.interval)
+    if frames > MOST_FRAMES:
+        raise GlasslibError(
+            f"{label}: it would keep {frames:.1e} frames, more than {MOST_FRAMES:.0e}: lengthen its block or interval"
+        )
 
 
 def _consistent(values, label):

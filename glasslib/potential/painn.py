@@ -18,9 +18,12 @@ import math
 from dataclasses import asdict, dataclass
 
 import torch
+from ase.data import atomic_numbers
 from torch import nn
 
-from ..errors import GlasslibError
+from ..errors import GlasslibError, shown
+
+MOST_WEIGHTS = 10**8
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,20 @@ class PaiNNConfig:
 
     def __post_init__(self):
         for name in ("features", "interactions", "radial"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise GlasslibError(f"PaiNN's {name} must be a whole number above zero, not {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise GlasslibError(f"PaiNN's {name} must be a whole number above zero, not {shown(value)}")
+        if self.interactions * self.features * (13 * self.features + 3 * self.radial) > MOST_WEIGHTS:
+            raise GlasslibError(
+                f"PaiNN of these features, interactions and radial has over {MOST_WEIGHTS:.0e} weights: lower them"
+            )
         if not (isinstance(self.cutoff, (int, float)) and 0 < self.cutoff < 50):
-            raise GlasslibError(f"PaiNN's cutoff must be between 0 and 50 Å, not {self.cutoff!r}")
+            raise GlasslibError(f"PaiNN's cutoff must be between 0 and 50 Å, not {shown(self.cutoff)}")
+        known = isinstance(self.species, (tuple, list)) and all(
+            isinstance(s, str) and atomic_numbers.get(s, 0) > 0 for s in self.species
+        )
+        if not known or not self.species or len(set(self.species)) < len(self.species):
+            raise GlasslibError(f"PaiNN's species must be different chemical symbols, not {shown(self.species)}")
 
 
 class RadialBasis(nn.Module):

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..errors import GlasslibError
-from ..files import atomic, read_json, write_json
+from ..files import atomic, read_json, regular, write_json
 from .model import Potential
 from .painn import PaiNN
 
@@ -63,12 +63,13 @@ def load_model(path):
             raise GlasslibError(
                 f"{description}: species energies and scale must be finite numbers, one energy a species"
             )
+        regular(weights)
         state = load_file(weights)
+        if any(not w.is_floating_point() for w in state.values()):
+            raise ValueError("its weights are not real numbers")
         network.load_state_dict(state)
-    except FileNotFoundError:
-        raise GlasslibError(f"no such file: {weights}") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise GlasslibError(f"{description} does not describe a model ({error})") from None
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise GlasslibError(f"{description} does not describe a model ({str(error)[:200]})") from None
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise GlasslibError(

@@ -12,7 +12,7 @@ from ase.neighborlist import neighbor_list
 from ase.units import GPa
 
 from ..errors import GlasslibError
-from ..files import atomic
+from ..files import atomic, checked_xyz, regular
 from ..systems import composition
 
 TEXT, NUMBERS = ("composition", "parent", "level"), ("temperature_K", "density_scale")
@@ -56,19 +56,16 @@ def read_frames(path):
 def read_plain(path):
     """Frames of one file with labels in place but only the file itself checked (a queue, or labels yet to be corrected)."""
     path = Path(path)
+    size = regular(path, MOST_BYTES)
     try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise GlasslibError(f"{path} has {size} bytes, more than the {MOST_BYTES} that a file of frames may have")
         with open(path, "rb") as stream:
             stream.seek(max(0, size - 1))
             last = stream.read()
-    except FileNotFoundError:
-        raise GlasslibError(f"no such file: {path}") from None
     except OSError as error:
         raise GlasslibError(f"cannot read {path}: {error.strerror}") from None
     if last != b"\n":  # a number cut short is still a number
         raise GlasslibError(f"{path} is empty or ends in the middle of a line: it was truncated; restore it")
+    checked_xyz(path)
     frames = []
     try:
         for atoms in ase.io.iread(path, index=":", format="extxyz", parallel=False):
@@ -175,6 +172,8 @@ def _check_units(atoms, fail):
     """Refuse what only a wrong unit explains: bohr, hartree, GPa in place of eV/Å³."""
     if not atoms.pbc.all() or atoms.cell.volume < 1e-3:
         fail("Lattice", "must be a periodic cell in three dimensions")
+    if (1 / np.linalg.norm(atoms.cell.reciprocal().array, axis=1)).min() < 1:
+        fail("Lattice", "is thinner than 1 Å: lengths must be in Å")
     dense = atoms.get_masses().sum() / atoms.get_volume() * AMU_PER_A3
     if not 0.01 < dense < 10:
         fail("Lattice", f"gives {dense:.3g} g/cm³: lengths must be in Å")

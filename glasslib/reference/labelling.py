@@ -13,12 +13,13 @@ import subprocess
 import sys
 import time
 import traceback
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from ..errors import GlasslibError
+from ..errors import GlasslibError, shown
 from ..files import folder, read_json, write_json
 from ..progress import Progress
 from . import gpaw
@@ -41,19 +42,33 @@ def names(frames):
         for field in TEXT[:2] + NUMBERS:
             if field not in atoms.info:
                 raise GlasslibError(f"queue, frame {number}: {field} is missing")
+        for field in NUMBERS:
+            value = atoms.info[field]
+            if not isinstance(value, (int, float, np.number)) or isinstance(value, bool) or not 0 <= value < 1e6:
+                raise GlasslibError(
+                    f"queue, frame {number}: {field} must be a number not below zero, not {shown(value)}"
+                )
+        if not isinstance(atoms.info["composition"], str):
+            raise GlasslibError(f"queue, frame {number}: composition must be text")
+        if not len(atoms) or 0 in atoms.numbers:
+            raise GlasslibError(f"queue, frame {number}: it needs atoms of known elements")
         if not np.isfinite(atoms.positions).all() or not atoms.pbc.all() or not atoms.cell.volume > 1:
             raise GlasslibError(f"queue, frame {number}: positions must be finite and the cell periodic")
         name = str(atoms.info["parent"])
         if "frame" in atoms.info:
+            if not isinstance(atoms.info["frame"], (int, np.integer)):
+                raise GlasslibError(
+                    f"queue, frame {number}: frame must be a whole number, not {shown(atoms.info['frame'])}"
+                )
             name += f"-{int(atoms.info['frame'])}"
-        if not re.fullmatch(r"[\w+=-][\w.+=-]{0,149}", name):
+        if not re.fullmatch(r"[\w+=-][\w.+=-]{0,149}", name, re.ASCII):
             raise GlasslibError(
                 f"queue, frame {number}: parent {name[:160]!r} must be at most 150 letters, digits and . _ + = -"
             )
         found.append(name)
-    for name in found:
-        if found.count(name) > 1:
-            raise GlasslibError(f"queue: {found.count(name)} frames are named {name}: number them in info['frame']")
+    for name, count in Counter(found).items():
+        if count > 1:
+            raise GlasslibError(f"queue: {count} frames are named {name}: number them in info['frame']")
     return found
 
 

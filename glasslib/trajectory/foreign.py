@@ -6,6 +6,7 @@ import numpy as np
 from ase.data import atomic_masses, chemical_symbols
 
 from ..errors import GlasslibError
+from ..files import checked_xyz, regular
 from .trajectory import Trajectory
 
 AMBIGUOUS = 1 / 3  # fraction of a cell vector beyond which a step may as well be a jump across the boundary
@@ -37,6 +38,7 @@ def read(path, interval=None, timestep=None, species=None):
         In one line, for a file that is missing, truncated, of an unknown format, or lacks the above.
     """
     path = Path(path)
+    regular(path)
     try:
         with open(path, "rb") as stream:
             head = stream.read(64)
@@ -44,18 +46,30 @@ def read(path, interval=None, timestep=None, species=None):
         raise GlasslibError(f"cannot read {path}: {error.strerror}") from None
     if head.startswith(b"\x89HDF"):
         return Trajectory.open(path)
-    if head.startswith(b"ITEM:"):
-        trajectory = read_lammps(path, timestep, species)
-    elif head.startswith(b"- of Ulm") or path.suffix in (".xyz", ".extxyz"):
-        images = _ase_images(path, "traj" if head.startswith(b"- of Ulm") else "extxyz")
-        time = None if interval is None else np.arange(len(images)) * float(interval)
-        trajectory = from_images(Trajectory, images, time)
-    else:
-        raise GlasslibError(
-            f"{path} is neither H5MD, a LAMMPS text dump, an ASE .traj nor an .xyz/.extxyz: convert it to one of them"
-        )
+    try:
+        trajectory = _read(path, head, interval, timestep, species)
+    except GlasslibError as error:  # of the checks that do not know where the numbers come from
+        raise error if str(path) in str(error) else GlasslibError(f"{path}: {error}") from None
     trajectory.path = path
     return trajectory
+
+
+def _read(path, head, interval, timestep, species):
+    """Trajectory of a file that begins with the bytes `head`, see read()."""
+    if head.startswith(b"ITEM:"):
+        return read_lammps(path, timestep, species)
+    if head.startswith(b"- of Ulm") or path.suffix in (".xyz", ".extxyz"):
+        if not head.startswith(b"- of Ulm"):
+            checked_xyz(path)
+        images = _ase_images(path, "traj" if head.startswith(b"- of Ulm") else "extxyz")
+        time = None if interval is None else np.arange(len(images)) * float(interval)
+        try:
+            return from_images(Trajectory, images, time)
+        except (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise GlasslibError(f"{path} is damaged ({str(error)[:120]}): restore it or run it again") from None
+    raise GlasslibError(
+        f"{path} is neither H5MD, a LAMMPS text dump, an ASE .traj nor an .xyz/.extxyz: convert it to one of them"
+    )
 
 
 def unwrap(fractional):
@@ -93,6 +107,8 @@ def from_images(cls, images, time=None, wrapped=None, **options):
     images = list(images)
     if not images:
         raise GlasslibError("a trajectory needs at least one frame")
+    if any((image.numbers < 1).any() for image in images):
+        raise GlasslibError("every atom needs an element: an atomic number is below one")
     species = images[0].get_chemical_symbols()
     for number, image in enumerate(images):
         if image.get_chemical_symbols() != species:
@@ -104,7 +120,10 @@ def from_images(cls, images, time=None, wrapped=None, **options):
         known = ["time" in image.info for image in images]
         if not all(known) and len(images) > 1:
             raise GlasslibError("the frames do not say their time: give `time` (ps), or `interval` in read()")
-        time = [float(image.info.get("time", 0.0)) for image in images]
+        try:
+            time = [float(image.info.get("time", 0.0)) for image in images]
+        except (TypeError, ValueError, OverflowError):
+            raise GlasslibError("the time of a frame is no number: set info['time'] in ps") from None
     positions = np.array([image.positions for image in images])
     fractional = np.linalg.solve(cells.transpose(0, 2, 1), positions.transpose(0, 2, 1)).transpose(0, 2, 1)
     if wrapped is None:
@@ -132,9 +151,9 @@ def read_lammps(path, timestep=None, species=None):
         while True:
             try:
                 frame = _lammps_frame(stream, species)
-            except (ValueError, IndexError, KeyError) as error:
+            except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
                 raise GlasslibError(
-                    f"{path}: frame {len(frames)} is truncated or damaged ({error}): cut it off or run it again"
+                    f"{path}: frame {len(frames)} is truncated or damaged ({str(error)[:160]}): cut it off or run it again"
                 ) from None
             if frame is None:
                 break
@@ -190,9 +209,18 @@ def _lammps_frame(stream, species):
             frame["cell"], origin = _lammps_cell(line.split()[3:], [stream.readline().split() for _ in range(3)])
         elif line.startswith("ITEM: ATOMS"):
             names = line.split()[2:]
-            rows = [stream.readline().split() for _ in range(count)]
-            if any(len(row) != len(names) for row in rows):
-                raise ValueError("the file ends within a frame")
+            for item, known in (
+                ("TIMESTEP", "step" in frame),
+                ("NUMBER OF ATOMS", count),
+                ("BOX BOUNDS", "cell" in frame),
+            ):
+                if not known:
+                    raise ValueError(f"ITEM: {item} is missing")
+            rows = []
+            for _ in range(count):
+                rows.append(stream.readline().split())
+                if len(rows[-1]) != len(names):
+                    raise ValueError("the file ends within a frame")
             return frame | _lammps_atoms(
                 dict(zip(names, zip(*rows, strict=True), strict=True)), frame["cell"], origin, species
             )
@@ -213,7 +241,12 @@ def _lammps_cell(flags, rows):
 
 
 def _lammps_atoms(columns, cell, origin, species):
-    order = np.argsort(np.array(columns["id"], dtype=int)) if "id" in columns else slice(None)
+    order = slice(None)
+    if "id" in columns:
+        numbers = np.array(columns["id"], dtype=np.int64)
+        if len(np.unique(numbers)) < len(numbers):
+            raise ValueError("two atoms have one id")
+        order = np.argsort(numbers)
     names = next((n for n in POSITION_COLUMNS if all(c in columns for c in n)), None)
     if names is None:
         raise ValueError("no positions: dump x y z ix iy iz, or xu yu zu")
@@ -224,7 +257,7 @@ def _lammps_atoms(columns, cell, origin, species):
         values = np.linalg.solve(cell.T, (values - origin).T).T
     unwrapped = names[0].endswith("u")
     if not unwrapped and all(c in columns for c in ("ix", "iy", "iz")):
-        values = values + np.column_stack([np.array(columns[c], dtype=int) for c in ("ix", "iy", "iz")])[order]
+        values = values + np.column_stack([np.array(columns[c], dtype=np.int64) for c in ("ix", "iy", "iz")])[order]
         unwrapped = True
     return {
         "fractional": values,
@@ -239,5 +272,13 @@ def _lammps_symbols(columns, species):
     if species is not None and "type" in columns:
         return [species[int(t) - 1] if int(t) > 0 else "?" for t in columns["type"]]
     if "mass" in columns:
-        return [chemical_symbols[int(np.argmin(np.abs(atomic_masses - float(m))))] for m in columns["mass"]]
+        return [_of_mass(float(m)) for m in columns["mass"]]
     raise ValueError("no column element: pass species, the symbols of types 1, 2, …")
+
+
+def _of_mass(mass):
+    """Symbol of the element with that mass, u."""
+    number = int(np.argmin(np.abs(atomic_masses[1:] - mass))) + 1
+    if not abs(atomic_masses[number] - mass) < 0.3:
+        raise ValueError(f"no element has the mass {mass:g} u")
+    return chemical_symbols[number]

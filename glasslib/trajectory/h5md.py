@@ -18,12 +18,14 @@ import h5py
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
-from ..errors import GlasslibError
-from ..files import atomic, explain
+from ..errors import GlasslibError, shown
+from ..files import atomic, explain, regular
 from .trajectory import Trajectory, check_finite, checked_cell, checked_species, checked_step, checked_time
 
 CHUNK_BYTES = 128_000  # a few frames: small enough to read one, large enough to read all
 MOST_ATOMS, MOST_FRAMES = 20_000_000, 50_000_000
+RATIO = 1100  # bytes that a dataset may declare for each byte of its file: deflate reaches 1032
+MOST_LINKS = 20  # by name, one leading to the next
 LENGTH = {"Angstrom": 1.0, "angstrom": 1.0, "A": 1.0, "Å": 1.0, "nm": 10.0, "pm": 0.01}  # in Å
 TIME = {"ps": 1.0, "fs": 1e-3, "ns": 1e3, "us": 1e6, "s": 1e12, "second": 1e12}  # in ps
 GROUP = "particles/trajectory"
@@ -244,8 +246,7 @@ class Lazy:
 def read_h5md(path):
     """Open an H5MD file of this library or another (positions with `image` flags, fixed time steps, nm and fs are understood)."""
     path = Path(path)
-    if not path.is_file():
-        raise GlasslibError(f"no such file: {path}")
+    regular(path)
     try:
         file = h5py.File(path, "r")
     except OSError:
@@ -285,12 +286,15 @@ def _read(file, path):
     time = _regular(file, f"{name}/position/time", frames, path)
     if time is None:
         raise GlasslibError(f"{path}: {name}/position/time is missing")
-    time = time * _scale(file[f"{name}/position/time"], TIME, path)
+    time = time * _scale(_dataset(file, f"{name}/position/time", path), TIME, path)
     cell = _cells(file, name, frames, path)
-    image = _dataset(file, f"{name}/image/value", path) if f"{name}/image/value" in file else None
+    image = None if _part(file, f"{name}/image/value", path) is None else _dataset(file, f"{name}/image/value", path)
     if image is not None and image.shape != position.shape:
         raise GlasslibError(f"{path}: {image.name} has another shape than the positions")
-    masses = _dataset(file, f"{name}/mass", path)[()] if f"{name}/mass" in file else None
+    masses = None if _part(file, f"{name}/mass", path) is None else _dataset(file, f"{name}/mass", path)
+    if masses is not None and masses.shape != (atoms,):
+        raise GlasslibError(f"{path}: {masses.name} must have {atoms} values, not the shape {list(masses.shape)}")
+    masses = None if masses is None else masses[()]
     scale = _scale(position, LENGTH, path)
     try:
         cell = checked_cell(cell, frames)
@@ -306,10 +310,14 @@ def _read(file, path):
 
 
 def _group_name(file, path):
-    particles = file.get("particles")
+    particles = _part(file, "particles", path)
     names = (
-        [n for n in particles if isinstance(particles.get(n), h5py.Group) and "position" in particles[n]]
-        if particles
+        [
+            n
+            for n in particles
+            if isinstance(part := _part(file, f"particles/{n}", path), h5py.Group) and "position" in part
+        ]
+        if isinstance(particles, h5py.Group)
         else []
     )
     if not names:
@@ -317,54 +325,77 @@ def _group_name(file, path):
     return f"particles/{'trajectory' if 'trajectory' in names else names[0]}"
 
 
-def _dataset(file, name, path):
-    # A file from outside must not make us read other files.
-    part = file
-    for piece in name.split("/"):
-        if isinstance(part.get(piece, getlink=True), h5py.ExternalLink):
+def _part(file, name, path):
+    """Object of that name, None where there is none: a file from outside must not make us read other files."""
+    part, pieces, links = file, name.split("/"), 0
+    while pieces:
+        piece, *pieces = pieces
+        link = part.get(piece, getlink=True) if isinstance(part, h5py.Group) else None
+        if isinstance(link, h5py.ExternalLink):
             raise GlasslibError(f"{path}: {name} points to another file: refused")
-        part = part.get(piece)
+        if isinstance(link, h5py.SoftLink):
+            links += 1
+            if links > MOST_LINKS:
+                raise GlasslibError(f"{path}: {name} is a link that leads nowhere")
+            part = file if link.path.startswith("/") else part
+            pieces = [p for p in link.path.split("/") if p not in ("", ".")] + pieces
+            continue
+        part = None if link is None else part.get(piece)
         if part is None:
-            raise GlasslibError(f"{path}: {name} is missing")
+            return None
+    return part
+
+
+def _dataset(file, name, path):
+    part = _part(file, name, path)
+    if part is None:
+        raise GlasslibError(f"{path}: {name} is missing")
     if not isinstance(part, h5py.Dataset):
         raise GlasslibError(f"{path}: {name} must be a dataset")
     if part.external or part.is_virtual:
         raise GlasslibError(f"{path}: {name} points to another file: refused")
+    chunk = np.prod(part.chunks or (1,), dtype=float) * part.dtype.itemsize
+    if max(float(part.nbytes), chunk) > RATIO * max(path.stat().st_size, 10_000):
+        raise GlasslibError(
+            f"{path}: {name} declares {part.nbytes} bytes, more than the file can hold: restore it or run it again"
+        )
     return part
 
 
 def _regular(file, name, frames, path):
     """Values of step or time [frames]: as stored, or from a fixed increment (a scalar with an optional attribute `offset`)."""
-    if name not in file:
+    if _part(file, name, path) is None:
         return None
     dataset = _dataset(file, name, path)
+    if dataset.dtype.kind not in "fiu":
+        raise GlasslibError(f"{path}: {name} must hold numbers, not {dataset.dtype}")
     if dataset.shape == ():
         return dataset.attrs.get("offset", 0) + dataset[()] * np.arange(frames)
     if dataset.shape != (frames,):
         raise GlasslibError(
-            f"{path}: {name} has {dataset.shape[0]} values for {frames} frames: restore the file or run it again"
+            f"{path}: {name} has the shape {list(dataset.shape)} for {frames} frames: restore the file or run it again"
         )
     return dataset[()]
 
 
 def _scale(dataset, known, path):
     unit = dataset.attrs.get("unit")
-    unit = unit.decode() if isinstance(unit, bytes) else unit
-    if unit not in known:
+    unit = unit.decode(errors="replace") if isinstance(unit, bytes) else unit
+    if not isinstance(unit, str) or unit not in known:
         raise GlasslibError(
-            f"{path}: unit {unit!r} of {dataset.name} is not among {', '.join(known)}: set its attribute 'unit'"
+            f"{path}: unit {shown(unit)} of {dataset.name} is not among {', '.join(known)}: set its attribute 'unit'"
         )
     return known[unit]
 
 
 def _cells(file, name, frames, path):
-    edges = file.get(f"{name}/box/edges")
+    edges = _part(file, f"{name}/box/edges", path)
     fixed = isinstance(edges, h5py.Dataset)
     dataset = _dataset(file, f"{name}/box/edges" if fixed else f"{name}/box/edges/value", path)
     leading = () if fixed else (frames,)
     if dataset.shape not in ((*leading, 3), (*leading, 3, 3)):
         raise GlasslibError(f"{path}: {dataset.name} must have the shape {[*leading, 3, 3]}, not {list(dataset.shape)}")
-    unit = dataset if "unit" in dataset.attrs else file[f"{name}/position/value"]
+    unit = dataset if "unit" in dataset.attrs else _dataset(file, f"{name}/position/value", path)
     values = dataset[()] * _scale(unit, LENGTH, path)
     return values[..., None] * np.eye(3) if dataset.ndim == len(leading) + 1 else values
 
@@ -384,7 +415,7 @@ def _species(file, name, atoms, path):
 
 
 def _attributes(file, path):
-    group = file.get("parameters/glasslib")
+    group = _part(file, "parameters/glasslib", path)
     if group is None:
         return {}
     attributes = json.loads(group.attrs.get("attributes", "{}"))
@@ -394,7 +425,7 @@ def _attributes(file, path):
 
 
 def _log(file, path):
-    group = file.get("parameters/glasslib/log")
+    group = _part(file, "parameters/glasslib/log", path)
     return (
         {} if group is None else {name: _dataset(file, f"parameters/glasslib/log/{name}", path)[()] for name in group}
     )
