@@ -17,7 +17,8 @@ def load_potential(name_or_path="default", kernel="auto"):
         "default" (the shipped PaiNN), "committee" (several, with their disagreement), "pmmcs" or "shik" (classical, in LAMMPS), the
         name of another folder in `data/models`, or the path of a model's file or of a folder of models.
     kernel : str
-        "auto" picks the fastest that this machine has; "numba"; "reference", the readable PyTorch model.
+        "auto" picks the fastest that this machine has; "triton", on a CUDA GPU; "numba"; "reference", the readable
+        PyTorch model.
 
     Returns
     -------

@@ -1,6 +1,8 @@
 """Potentials as ASE calculators, alone or as a committee."""
 
 import copy
+import os
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from ..errors import GlasslibError
 from .fast import Fast
 from .graph import build, check_geometry, edges, species_index
 
-KERNELS = ("auto", "reference", "numba")
+KERNELS = ("auto", "reference", "numba", "triton")
 
 
 class Reference:
@@ -34,14 +36,32 @@ class Reference:
 
 
 def choose(kernel, potential):
-    """The kernel that "auto" stands for on this machine: numba where it applies, the readable model where not."""
+    """The kernel that "auto" stands for: triton with a GPU, numba without, the readable model where neither applies."""
+    cuda, installed = torch.cuda.is_available(), find_spec("triton")
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
     if kernel == "auto":
-        return "numba" if potential.network.config.features % 16 == 0 else "reference"
-    if kernel == "triton":
-        raise GlasslibError("kernel 'triton' needs a CUDA GPU and is not part of this version: use kernel='auto'")
+        if potential.network.config.features % 16:
+            return "reference"
+        return "triton" if cuda and installed and not interpreted else "numba"
+    if kernel == "triton" and not installed:
+        raise GlasslibError("kernel 'triton' needs the package triton: pip install triton, or use kernel='numba'")
+    if kernel == "triton" and not (cuda or interpreted):
+        raise GlasslibError(
+            "kernel 'triton' needs a CUDA GPU and a PyTorch built for it, and finds none: use kernel='auto' or 'numba' "
+            "(to test it on a CPU, slowly, set TRITON_INTERPRET=1)"
+        )
     if kernel not in KERNELS:
         raise GlasslibError(f"unknown kernel {kernel!r}: choose one of {', '.join(KERNELS)}")
     return kernel
+
+
+def engine(kernel, potential, dtype):
+    """A potential made ready for a kernel."""
+    if kernel == "triton":
+        from .gpu import Gpu
+
+        return Gpu(potential)
+    return Fast(potential) if kernel == "numba" else Reference(potential, dtype)
 
 
 class PaiNNCalculator(Calculator):
@@ -53,7 +73,7 @@ class PaiNNCalculator(Calculator):
         With several, results are their means and `results["force_spread"]` [atoms] is the committee's disagreement, eV/Å: the root
         of the variance over the members (n − 1), summed over the three components.
     kernel : str
-        "numba" (compiled, float32), "reference" (the readable model), or "auto".
+        "numba" (compiled, float32), "triton" (the same on a GPU), "reference" (the readable model), or "auto".
     dtype : torch.dtype
         Of the readable model.
     name : str
@@ -71,10 +91,10 @@ class PaiNNCalculator(Calculator):
             raise GlasslibError(f"the members of {name} differ in species or cutoff")
         self.species, self.cutoff = first.species, first.cutoff
         self.kernel = choose(kernel, first)
-        self.engines = [Fast(p) if self.kernel == "numba" else Reference(p, dtype) for p in self.potentials]
-        for engine in self.engines[1:]:
-            if self.kernel == "numba":
-                engine.neighbours = self.engines[0].neighbours
+        self.engines = [engine(self.kernel, p, dtype) for p in self.potentials]
+        for other in self.engines[1:]:
+            if self.kernel != "reference":
+                other.neighbours = self.engines[0].neighbours
 
     def reset(self):
         """Forget results and the neighbour list."""
