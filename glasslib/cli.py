@@ -182,6 +182,38 @@ def train(
     print(model)
 
 
+@app.command(
+    epilog=example(
+        "glasslib curve data/frames runs/learning_curve.csv --sizes 8,15,30,60 --initial data/models/pretrained/model"
+    )
+)
+def curve(
+    frames: Path,
+    out: Path,
+    sizes: Annotated[str, typer.Option(help="Numbers of frames, with commas.")] = "8,15,30,60",
+    initial: Annotated[Path | None, typer.Option(help="Model to start from, beside random weights.")] = None,
+    epochs: Annotated[int, typer.Option(help="From the given model; from random weights twice as many.", min=1)] = 80,
+):
+    """Draw up a learning curve: test errors of trainings on more and more frames."""
+    from .reference import read_frames, split
+    from .training import TrainConfig
+    from .training.curve import learning_curve
+
+    try:
+        numbers = [int(size) for size in sizes.split(",")]
+    except ValueError:
+        raise GlasslibError(f"--sizes must be whole numbers with commas between, not {sizes!r}") from None
+    parts = split(read_frames(frames))
+    config = TrainConfig(epochs=epochs, batch=2, huber=1.0, average=0.99, warmup=50)
+    starts = {"random weights": (None, {"epochs": 2 * epochs})}
+    if initial:
+        starts["pre-trained"] = (initial, {})
+    files = sorted(frames.glob("*.extxyz")) if frames.is_dir() else [frames]
+    known = parts["train"] + parts["validation"]
+    print(learning_curve(known, parts["test"], numbers, out, starts, config, files).round(1).to_string())
+    print(out)
+
+
 @app.command(epilog=example("glasslib evaluate default data/frames"))
 def evaluate(
     potential: str,

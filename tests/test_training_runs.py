@@ -166,3 +166,22 @@ def test_a_run_of_other_frames_can_be_replaced_and_one_of_the_same_is_kept(tmp_p
 def test_training_on_nothing_is_refused(tmp_path):
     with pytest.raises(GlasslibError, match="no frames"):
         train([], [], tmp_path, TrainConfig())
+
+
+def test_a_learning_curve_keeps_what_is_trained_and_falls(tmp_path):
+    from glasslib.training.curve import learning_curve, nested
+
+    frames = [frame(seed) for seed in range(8)]
+    chosen = [atoms.positions.tobytes() for atoms in nested(frames, 5)]
+    assert [atoms.positions.tobytes() for atoms in nested(frames, 3)] == chosen[:3]
+    starts = {"random weights": (None, {}), "short": (None, {"epochs": 1})}
+    table = learning_curve(frames, [frame(20), frame(21)], [1, 8], tmp_path / "curve.csv", starts, TINY)
+    assert len(table) == 4 and (tmp_path / "curve.csv").exists()
+    error = table.set_index(["start", "frames"]).force_rmse
+    assert error["random weights", 8] < error["short", 8]
+    before = (tmp_path / "curve-models/random weights-8-0/model.safetensors").read_bytes()
+    again = learning_curve(frames, [frame(20), frame(21)], [1, 8], tmp_path / "curve.csv", starts, TINY)
+    assert (tmp_path / "curve-models/random weights-8-0/model.safetensors").read_bytes() == before
+    assert again.equals(table)
+    with pytest.raises(GlasslibError, match="between 1 and 8"):
+        learning_curve(frames, frames[:1], [9], tmp_path / "curve.csv", starts, TINY)

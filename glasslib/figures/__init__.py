@@ -1,13 +1,24 @@
 """Figures of the book: one style, one function a figure. Each takes results and returns a matplotlib Figure; none computes physics."""
 
 from .melts import against_time, as_png, diffusion, front, hop_lengths, jumps, points, van_hove, without_species
-from .potentials import conservation, coverage, dimers, errors, history, labels, parity, reliability, run_log
+from .potentials import (
+    conservation,
+    coverage,
+    dimers,
+    errors,
+    history,
+    labels,
+    learning_curve,
+    parity,
+    reliability,
+    run_log,
+)
 from .speed import ratios, scaling
 from .structure import angles, bars, by_distance, structure_factor
 from .theme import SPECIES, about, style
 
 __all__ = [
     "SPECIES", "about", "against_time", "angles", "as_png", "bars", "by_distance", "conservation", "coverage", "diffusion", "dimers",
-    "errors", "front", "history", "hop_lengths", "jumps", "labels", "parity", "points", "ratios", "reliability", "run_log", "scaling", "structure_factor", "style",
+    "errors", "front", "history", "hop_lengths", "jumps", "labels", "learning_curve", "parity", "points", "ratios", "reliability", "run_log", "scaling", "structure_factor", "style",
     "van_hove", "without_species",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import numpy as np
 import seaborn as sns
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from .theme import DASHES, GREY, SPECIES, colour, compositions, legend, ordered, panels
 
@@ -263,4 +263,30 @@ def run_log(trajectory, stages=()):
             ax.axvline(end, color=GREY, lw=0.6, ls=":")
     axes[0, 0].set_title("", loc="left")
     axes[-1, 0].set(xlabel="time (ps)", xlim=(0, log["time"][-1]))
+    return figure
+
+
+def learning_curve(table):
+    """Errors on the test frames against the number of training frames, a line for each start.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As of `training.curve.learning_curve`.
+    """
+    figure, axes = panels(1, 3, height=2.3)
+    kinds = {"force_rmse": "force (meV/Å)", "energy_rmse": "energy (meV/atom)", "pressure_rmse": "pressure (GPa)"}
+    for ax, (key, label) in zip(axes.flat, kinds.items(), strict=True):
+        for (name, rows), hue, marker in zip(
+            table.groupby("start", sort=False), ("#6f6f6f", "#2b7bba"), "so", strict=False
+        ):
+            mean = rows.groupby("frames")[key].mean()
+            ax.plot(mean.index, mean, marker, ls="-", ms=4, color=hue, label=name)
+        ax.set(xscale="log", yscale="log", xlabel="training frames", ylabel=f"{label}, rms")
+        ticks = sorted(table.frames.unique())
+        ax.set_xticks(ticks, ticks)
+        ax.minorticks_off()
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+    axes[0, 0].legend()
     return figure

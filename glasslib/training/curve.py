@@ -1,0 +1,71 @@
+"""Learning curve: test error against the number of frames, from random weights and from others."""
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import GlasslibError
+from ..files import atomic, folder
+from ..potential.storage import load_model
+from ..provenance import RunRecord
+from .config import TrainConfig
+from .evaluate import evaluate
+from .loop import train
+
+
+def nested(frames, size):
+    """`size` of the frames, chosen by a hash of their positions: a larger choice holds the smaller one."""
+    return sorted(frames, key=lambda atoms: hashlib.sha256(atoms.positions.tobytes()).hexdigest())[:size]
+
+
+def learning_curve(frames, test, sizes, out, starts, config=None, inputs=(), seeds=(0,)):
+    """Train on more and more frames and measure each model on the same test frames.
+
+    Finished trainings are kept in the folder of `out`: the same call goes on where it was stopped.
+
+    Parameters
+    ----------
+    frames, test : lists of ase.Atoms
+        Labelled; of other trajectories.
+    sizes : sequence of int
+        Numbers of training frames.
+    out : path
+        CSV file to write.
+    starts : dict
+        Name → (model to start from or None, TrainConfig fields that differ).
+    config : TrainConfig, optional
+    inputs : list of paths
+        Files the frames came from, for the record.
+    seeds : sequence of int
+        Trainings of each kind.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows: start, frames, seed, energy_rmse (meV/atom), force_rmse (meV/Å), pressure_rmse (GPa).
+
+    Raises
+    ------
+    GlasslibError
+        Where more frames are asked for than there are.
+    """
+    config = TrainConfig() if config is None else config
+    if not sizes or not 0 < min(sizes) or max(sizes) > len(frames):
+        raise GlasslibError(f"sizes must lie between 1 and {len(frames)}, the number of training frames")
+    out, rows = Path(out), []
+    record = RunRecord("learning curve", config.asdict() | {"sizes": list(sizes)}, inputs, {"training": list(seeds)})
+    work = folder(out.parent) / f"{out.stem}-models"
+    for name, (initial, changes) in starts.items():
+        for size in sizes:
+            for seed in seeds:
+                own = TrainConfig.of(config.asdict() | dict(changes) | {"seed": seed})
+                model = train(nested(frames, size), [], work / f"{name}-{size}-{seed}", own, initial, resume="same")
+                errors = evaluate(load_model(model), test).loc[("all", "all")]
+                kept = {key: float(errors[key]) for key in ("energy_rmse", "force_rmse", "pressure_rmse")}
+                rows.append({"start": name, "frames": size, "seed": seed, **kept})
+    table = pd.DataFrame(rows)
+    with atomic(out) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.3f")
+    record.save(out)
+    return table
