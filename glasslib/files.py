@@ -111,7 +111,7 @@ def checked_xyz(path):
                     raise GlasslibError(f"{path}, line {number} declares more than {MOST_COLUMNS} columns")
                 continue
             word = line.strip().lstrip("+").replace("_", "")
-            if word.isdigit() and (len(word) > 18 or int(word) > most):
+            if word.isdecimal() and (len(word) > 18 or int(word) > most):
                 raise GlasslibError(f"{path}, line {number} declares {word[:20]} atoms, more than the file can hold")
 
 

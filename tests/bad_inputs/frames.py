@@ -81,6 +81,7 @@ FRAMES = {
     "second frame cut": ("frame 1", GOOD + "\n".join(GOOD.splitlines()[:9]) + "\n"),
     "a trillion atoms declared": ("declares", swapped(GOOD, ("72\n", "1000000000000\n"))),
     "a number of atoms beyond 64 bits": ("declares", swapped(GOOD, ("72\n", "9" * 40 + "\n"))),
+    "a number of atoms in superscript": ("header", swapped(GOOD, ("72\n", "²72\n"))),
     "negative number of atoms": ("frame 0", swapped(GOOD, ("72\n", "-72\n"))),
     "one atom too many": ("header", GOOD.rstrip("\n") + "\n" + GOOD.splitlines()[-1] + "\n"),
     "columns by the billion": ("columns", swapped(GOOD, ("pos:R:3", "pos:R:3000000000"))),
