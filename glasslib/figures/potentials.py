@@ -288,5 +288,5 @@ def learning_curve(table):
         ax.minorticks_off()
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter("{x:g}")
-    axes[0, 0].legend()
+    axes[0, 0].legend(loc="lower left")
     return figure
