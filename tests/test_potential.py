@@ -204,3 +204,25 @@ def test_committee_is_the_mean_and_knows_its_spread(melt):
     every = np.array([a[1] for a in alone])
     np.testing.assert_allclose(forces, every.mean(0), atol=1e-5)
     np.testing.assert_allclose(committee.results["force_spread"], np.sqrt(every.var(0, ddof=1).sum(1)), atol=1e-5)
+
+
+@pytest.mark.parametrize("fault", ["raises", "wrong"])
+def test_a_gpu_that_fails_its_first_comparison_is_not_used(fault):
+    from glasslib.potential import load_potential
+    from glasslib.systems import random_structure
+
+    class Broken:
+        def compute(self, atoms, kinds):
+            if fault == "raises":
+                raise RuntimeError("no kernel image")
+            return np.zeros(len(atoms)), np.zeros((len(atoms), 3)), np.zeros((3, 3))
+
+    melt = random_structure("NS2", atoms=27, seed=3)
+    calculator = load_potential()
+    calculator.engines, calculator.kernel, calculator.unproven = [Broken()], "triton", True
+    melt.calc = calculator
+    with pytest.warns(UserWarning, match="not used on this GPU"):
+        forces = melt.get_forces()
+    assert calculator.kernel == "numba"
+    melt.calc = load_potential()
+    np.testing.assert_allclose(forces, melt.get_forces())

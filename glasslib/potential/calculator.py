@@ -2,6 +2,7 @@
 
 import copy
 import os
+import warnings
 from importlib.util import find_spec
 
 import numpy as np
@@ -90,11 +91,31 @@ class PaiNNCalculator(Calculator):
         if any(p.species != first.species or p.cutoff != first.cutoff for p in self.potentials):
             raise GlasslibError(f"the members of {name} differ in species or cutoff")
         self.species, self.cutoff = first.species, first.cutoff
-        self.kernel = choose(kernel, first)
-        self.engines = [engine(self.kernel, p, dtype) for p in self.potentials]
+        self.dtype, self.unproven = dtype, False
+        self._use(choose(kernel, first))
+        self.unproven = kernel == "auto" and self.kernel == "triton"
+
+    def _use(self, kernel):
+        """Take a kernel; the members of a committee share one neighbour list."""
+        self.kernel = kernel
+        self.engines = [engine(kernel, p, self.dtype) for p in self.potentials]
         for other in self.engines[1:]:
-            if self.kernel != "reference":
+            if kernel != "reference":
                 other.neighbours = self.engines[0].neighbours
+
+    def _prove(self, atoms, kinds):
+        """Once, where "auto" took the GPU: its forces against those of the CPU; where they differ or it fails, the CPU takes over."""
+        self.unproven = False
+        wanted = Fast(self.potentials[0]).compute(atoms, kinds)[1]
+        try:
+            found = self.engines[0].compute(atoms, kinds)[1]
+            if np.abs(found - wanted).max() < 1e-3 * max(1.0, np.abs(wanted).max()):
+                return
+            reason = f"its forces differ by {np.abs(found - wanted).max():.1e} eV/Å"
+        except Exception as error:  # whatever a driver or a compiler says
+            reason = " ".join(str(error).split())[:300]
+        warnings.warn(f"kernel 'triton' is not used on this GPU: {reason}; kernel 'numba' is", stacklevel=4)
+        self._use("numba")
 
     def reset(self):
         """Forget results and the neighbour list."""
@@ -112,6 +133,8 @@ class PaiNNCalculator(Calculator):
         if not np.isfinite(atoms.positions.sum()):
             check_geometry(atoms, "the configuration")
         kinds = species_index(atoms, self.species, "the configuration")
+        if self.unproven:
+            self._prove(atoms, kinds)
         parts = [engine.compute(atoms, kinds) for engine in self.engines]
         energies, forces, virial = (
             (np.mean([part[k] for part in parts], axis=0) for k in range(3)) if len(parts) > 1 else parts[0]
