@@ -321,6 +321,8 @@ def notebook(
         given = json.loads(values)
     except ValueError as error:
         raise GlasslibError(f"--json is no JSON object: {error}") from None
+    if not isinstance(given, dict):
+        raise GlasslibError(f"--json must be an object of names and values, not {values[:60]!r}")
     given |= workflow.parse_values(workflow.pairs(parameter))
     workflow.execute(Path(name).stem, output, given)
     print(output)

@@ -56,6 +56,7 @@ BAD = {
     "no such notebook": (["notebook", "99_nothing", "a.ipynb"], "99_nothing"),
     "misspelt parameter": (["notebook", "07_relaxation", "a.ipynb", "-p", "qq=1"], "qq"),
     "parameters that are no JSON": (["notebook", "07_relaxation", "a.ipynb", "--json", "{"], "JSON"),
+    "parameters that are a list": (["notebook", "07_relaxation", "a.ipynb", "--json", "[1]"], "object"),
     "run that is not there": (["book", "none"], "none"),
     "nothing to trace": (["trace", "none.nc"], "none.nc"),
     "no manifest": (["verify", "."], "MANIFEST"),
