@@ -7,6 +7,7 @@ that a misspelt name or a wrong type stops the run at once. `run.sign` prints th
 import difflib
 import json
 import math
+import os
 import re
 from pathlib import Path
 
@@ -27,6 +28,8 @@ PARTS = {
     "12": ("figures",),
 }
 FIGURE_PARTS = ("analysis", "figures", "sweep", "trajectory")
+
+PROFILE = "GLASSLIB_PROFILE"  # environment variable in which the workflow names its profile
 
 # Names that IPython and papermill put into a fresh notebook's namespace.
 _KERNEL_NAMES = {"In", "Out", "get_ipython", "exit", "quit", "open", "glasslib", "begin", "papermill"}
@@ -130,7 +133,7 @@ class Run:
 
     def __init__(self, name, parameters):
         self.name, self.parameters, self.inputs = name, parameters, []
-        self.profile = Path(parameters.get("run_dir", "none")).name
+        self.profile = os.environ.get(PROFILE) or Path(parameters.get("run_dir", "none")).name
 
     def needs(self, path, made_by):
         """`path` as a Path if it exists; otherwise GlasslibError with the command that makes it."""

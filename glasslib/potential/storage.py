@@ -38,6 +38,17 @@ def save_model(path, potential, metadata=None):
     return path
 
 
+def model_files(path):
+    """Description (.json) and weights (.safetensors) of a model, given its path with or without suffix, or a folder that holds one."""
+    path = stem(path)
+    if path.is_dir():
+        found = sorted(path.glob("*.safetensors"))
+        if len(found) != 1:
+            raise GlasslibError(f"{path} holds {len(found)} models: give the path of one")
+        path = stem(found[0])
+    return path.with_name(path.name + ".json"), path.with_name(path.name + ".safetensors")
+
+
 def load_model(path):
     """Read a model that `save_model` wrote; `path` with or without suffix, or a folder that holds one model.
 
@@ -46,13 +57,7 @@ def load_model(path):
     GlasslibError
         If a file is missing, truncated, or does not fit its description.
     """
-    path = stem(path)
-    if path.is_dir():
-        found = sorted(path.glob("*.safetensors"))
-        if len(found) != 1:
-            raise GlasslibError(f"{path} holds {len(found)} models: give the path of one")
-        path = stem(found[0])
-    description, weights = path.with_name(path.name + ".json"), path.with_name(path.name + ".safetensors")
+    description, weights = model_files(path)
     content = read_json(description, limit=1_000_000)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise GlasslibError(f"{description} is no model of this library (its format is not {FORMAT!r})")

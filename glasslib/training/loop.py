@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from ..errors import GlasslibError
-from ..files import atomic, folder, write_json
-from ..potential.storage import load_model, save_model
+from ..files import atomic, folder, sha256, write_json
+from ..potential.storage import load_model, model_files, save_model
 from ..progress import Progress
 from ..provenance import RunRecord
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -117,10 +117,11 @@ class Training:
         self.epoch, self.step, self.history = 0, 0, []
         self.least, self.waited, self.stopped = math.inf, 0, False
         self.steps = config.epochs * math.ceil(len(self.train) / config.batch)
-        self.record = RunRecord("training", config.asdict(), inputs, {"training": config.seed})
-        self.identity = self._identity(initial)
+        start = model_files(initial) if initial else ()
+        self.record = RunRecord("training", config.asdict(), [*inputs, *start], {"training": config.seed})
+        self.identity = self._identity(start)
 
-    def _identity(self, initial):
+    def _identity(self, start):
         """What a checkpoint must have in common with this run."""
         digest = hashlib.sha256()
         for frame in self.train + self.validation:
@@ -129,7 +130,7 @@ class Training:
         return {
             "config": self.config.asdict(),
             "frames": digest.hexdigest(),
-            "initial": str(Path(initial).name) if initial else None,
+            "initial": [sha256(path) for path in start],
         }
 
     def run(self):
