@@ -6,7 +6,6 @@ import math
 import shutil
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import numba
 import numpy as np
