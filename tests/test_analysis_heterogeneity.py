@@ -169,6 +169,12 @@ def test_planted_jumps_are_counted_with_their_length_waiting_time_and_returns():
     assert float(data.P_length.sum() * 0.1) == pytest.approx(1, abs=0.01)
 
 
+def test_a_walk_without_cages_jumps_at_the_rate_that_hops_states_for_one():
+    run = Trajectory(np.cumsum(steps(21, 3000, 40, 3.0), 0), ["Na"] * 40, CELL, np.arange(3000.0) * 0.2)
+    data = analysis.hops(run, drift=False)
+    assert float(data.rate[0]) == pytest.approx(float(data.walk_rate[0]), abs=4 * float(data.rate_sem[0]))
+
+
 def test_vibrations_alone_are_no_jumps():
     run = Trajectory(np.random.default_rng(7).normal(0, 0.25, (600, 50, 3)), ["Si"] * 50, CELL, np.arange(600) * 0.1)
     assert int(analysis.hops(run, drift=False).number[0]) == 0
@@ -243,7 +249,9 @@ def test_gaussian_walks_give_the_ratio_of_their_steps_squared():
         0.25, rel=0.05
     )
     np.testing.assert_allclose(data.D_tau, 1, rtol=0.12)
-    assert int(data.diffusive[0]) == 1 and np.isfinite(data.D_ratio_sem).all()
+    assert (
+        data.diffuses.values.tolist() == [1, 1] and int(data.diffusive[0]) == 1 and np.isfinite(data.D_ratio_sem).all()
+    )
 
 
 def test_s_4_of_independent_atoms_is_flat_and_has_no_length():

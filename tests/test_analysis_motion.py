@@ -1,8 +1,11 @@
 """Observables of single-atom motion against closed forms, brute force and other packages."""
 
+import json
+
 import numba
 import numpy as np
 import pytest
+import xarray as xr
 
 from glasslib import GlasslibError, Trajectory, analysis
 from glasslib.analysis.lags import chosen_lags, frame_pairs, ticks
@@ -314,3 +317,41 @@ def test_relaxation_time_of_an_exponential_is_its_time():
     assert float(tau.tau_sem[0]) == pytest.approx(0.01 * np.e * 7, rel=0.05)  # dτ = dQ / |dQ/dt|
     early = analysis.relaxation_time(curve.isel(time=slice(150, None)))
     assert int(early.reached[0]) == -1 and np.isnan(float(early.tau[0]))
+
+
+def boxed(D, sem, length, atoms):
+    """A result of diffusion_coefficient in a cube."""
+    data = {"D": ("species", D), "D_sem": ("species", sem), "diffusive": ("species", [1, 0])}
+    attrs = {"volume_A3": length**3, "atoms": json.dumps({"Na": atoms // 3, "O": atoms - atoms // 3})}
+    return xr.Dataset(data, {"species": ["Na", "O"]}, attrs)
+
+
+def test_finite_size_recovers_the_law_of_exact_data():
+    limit, s = np.array([3.0, 0.3]), np.array([6.0, 2.0])
+    boxes = [boxed(limit - s / L, [0.1, 0.01], L, n) for L, n in ((28.0, 1500), (16.0, 300), (21.0, 600))]
+    data = analysis.finite_size(boxes)
+    np.testing.assert_allclose(data.D_infinite, limit)
+    np.testing.assert_allclose(data.s, s)
+    assert data.atoms.values.tolist() == [300, 600, 1500] and data.diffusive.values.tolist() == [[1] * 3, [0] * 3]
+    pair = analysis.finite_size(boxes[1:])  # a line through two points: D_∞ = (L₂D₂ − L₁D₁) / (L₂ − L₁)
+    assert float(pair.D_infinite_sem[0]) == pytest.approx(0.1 * np.hypot(16, 21) / 5)
+    assert np.isnan(pair.misfit).all()
+
+
+def test_intervals_of_the_infinite_system_cover_the_truth():
+    rng = np.random.default_rng(3)
+    inside = []
+    for _ in range(300):
+        boxes = [
+            boxed((2 - 5 / L + 0.05 * rng.normal()) * np.ones(2), [0.05] * 2, L, 300) for L in (16.0, 21.0, 28.0, 36.0)
+        ]
+        found = analysis.finite_size(boxes).isel(species=0)
+        inside.append(float(found.D_low) < 2 < float(found.D_high))
+    assert 0.9 < np.mean(inside) <= 1
+
+
+def test_finite_size_needs_two_sizes():
+    box = boxed([1.0, 1.0], [0.1, 0.1], 16.0, 300)
+    for given in ([box], [box, box], [xr.Dataset()]):
+        with pytest.raises(GlasslibError, match="finite_size"):
+            analysis.finite_size(given)

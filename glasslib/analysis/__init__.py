@@ -11,6 +11,7 @@ function                  main variable         dimensions                 optio
 ========================= ===================== ========================== =====================================
 mean_squared_displacement msd                   species, time              time, origins, n_blocks, drift
 diffusion_coefficient     D, slope, diffusive   species                    fit_range, level
+finite_size               D_infinite, s         species                    of one Dataset for each size
 arrhenius                 E, D_0                species                    of {temperature: Dataset}
 non_gaussian              alpha_2               species, time
 self_intermediate_…       F_s                   species, q, time           q
@@ -53,6 +54,7 @@ from .coordination import coordination
 from .decoupling import decoupling
 from .diffusion_coefficient import diffusion_coefficient
 from .dynamic_length import dynamic_length
+from .finite_size import finite_size
 from .four_point_susceptibility import four_point_susceptibility
 from .hops import hops
 from .mean_squared_displacement import mean_squared_displacement
@@ -84,6 +86,7 @@ __all__ = [
     "diffusion_coefficient",
     "dynamic_length",
     "everything",
+    "finite_size",
     "four_point_susceptibility",
     "hops",
     "load",

@@ -30,8 +30,8 @@ def decoupling(trajectory_or_replicas, *, q=1.7, a=1.0, fit_range=None, drift=Tr
     -------
     xarray.Dataset
         `D_ratio`, `tau_ratio` (F_s) and `tau_Q_ratio` (overlap) of the first species of a pair over the second, with errors [pair];
-        `D_tau` = q² D τ [species], 1 for Gaussian diffusion and larger where few fast atoms carry D. `diffusive` [pair]: 1 where both D are
-        diffusion coefficients. NaN where a time was not reached.
+        `D_tau` = q² D τ [species], 1 for Gaussian diffusion and larger where few fast atoms carry D. `diffuses` [species] and `diffusive`
+        [pair]: 1 where D, or both, are diffusion coefficients. NaN where a time was not reached.
 
     Notes
     -----
@@ -65,6 +65,7 @@ def decoupling(trajectory_or_replicas, *, q=1.7, a=1.0, fit_range=None, drift=Tr
     product = q**2 * d.D.values * scattering.tau.values
     relative = np.hypot(d.D_sem.values / d.D.values, scattering.tau_sem.values / scattering.tau.values)
     variables["D_tau"] = (("species",), product, np.abs(product) * relative, "1", "q² D τ")
+    variables["diffuses"] = (("species",), d.diffusive.values.astype(int), None, "1", "whether it diffuses")
     both = d.diffusive.values[first].astype(int) * d.diffusive.values[second].astype(int)
     variables["diffusive"] = (("pair",), both, None, "1", "whether both diffuse")
     return dataset(

@@ -84,6 +84,7 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
         fit_low_ps=float(lag[0]),
         fit_high_ps=float(lag[-1]),
         blocks=n,
+        volume_A3=float(np.mean([t.volume for t in replicas])),
         fit_rule="given" if fit_range is not None else "4 % to 20 % of the trajectory",
         not_diffusive=", ".join(np.array(symbols(replicas))[~diffusive].tolist()),
     )

@@ -12,6 +12,7 @@ from .van_hove_self import bins
 R = np.arange(0.05, 8.0, 0.1)  # Å
 WINDOW = 5  # frames whose mean is a cage, on either side of a jump
 DISTANCE = {"Na": 1.2}  # Å between cages from which a change counts as a jump; others 1.0
+WALK = (50, 4000)  # atoms and frames of the walk that jumps are compared with
 RESOLVED = 0.1  # ps between frames by default: a rattle in the cage takes about as long
 BLOCKS = 5
 
@@ -91,7 +92,8 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
         `rate` (jumps for each atom and ps), `length` (Å), `waiting` (ps from one jump of an atom to its next; runs are finite, so long
         waiting times are missed) and `returned` (fraction of an atom's jumps after its first that go back to the cage before the last
         jump), with errors [species]; `number` of jumps; `P_length` (1/Å) with error [species, r]. Errors over replicas, or
-        over five blocks of time.
+        over five blocks of time. `walk_rate` (1/ps): jumps that the same rule finds in a fast random walk without cages; a `rate` near
+        it counts windows, not jumps.
 
     Notes
     -----
@@ -129,8 +131,17 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
     variables = {n: (dims, value[:, k], error[:, k], *label) for k, (n, label) in enumerate(labels.items())}
     variables["number"] = (dims, tables[:, :, 1].sum(0).astype(int), None, "1", "jumps seen")
     variables["P_length"] = (("species", "r"), value[:, 4:], error[:, 4:], "1/Å", "distribution of the length of jumps")
+    walk = (dims, np.full(len(names), uncaged(int(window)) / gap), None, "1/ps", "jumps found in a walk without cages")
+    variables["walk_rate"] = walk
     options = {"interval": interval, "distance": distance, "window": window, "drift": drift}
     return dataset(variables, {"species": names, "r": r}, described("hops", replicas, options, interval_ps=gap))
+
+
+def uncaged(window):
+    """Jumps for each atom and frame that `find` sees in a random walk whose steps are far above any threshold."""
+    atoms, frames = WALK
+    walk = np.random.default_rng(0).normal(size=(atoms, 3, frames)).cumsum(2)
+    return find(walk, window, 1e-9)[0].sum() / (atoms * (frames - 2 * window + 1))
 
 
 def fill(table, hit, frame, size, back, frames, window, gap, edges):
