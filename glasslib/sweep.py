@@ -122,6 +122,14 @@ def arrhenius(D):
     )
 
 
+def sizes(D):
+    """States that were run in boxes of several sizes ("NS2@300", "NS2@600"): (composition, temperature) → list of their results."""
+    found = {}
+    for (name, temperature), data in D.items():
+        found.setdefault((name.partition("@")[0], temperature), []).append(data)
+    return {state: boxes for state, boxes in found.items() if len(boxes) > 1}
+
+
 def ratios(results, variable, above, below):
     """Ratio of a variable between two species in every state, with its error by propagation of the two."""
     rows = []

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 SWEEP = {"compositions": list, "temperatures": list, "replicas": int, "threads": int, "results": list}
 SIMULATION = "04_simulation"
 TRAINING_THREADS = 2
-MOST = {"replicas": 10_000, "threads": 4096}
+MOST = {"replicas": 10_000, "threads": 4096, "atoms": 10_000_000}
 MOST_NODES = 100_000  # of a YAML file, aliases written out
 FIGURES = (
     "05_structure",
@@ -88,7 +88,8 @@ def load_profile(name_or_path):
     for name in content["compositions"]:
         if not isinstance(name, str):
             raise GlasslibError(f"profile {path.name}: composition {shown(name)} must be a name such as NS2")
-        composition(name)
+        mixture, atoms = sized(name)
+        composition(mixture).counts(atoms or 1)
     for value in content["temperatures"]:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 20000 or value % 1:
             raise GlasslibError(
@@ -104,10 +105,19 @@ def load_profile(name_or_path):
         if not isinstance(content.get(name) or {}, dict):
             raise GlasslibError(f"profile {path.name}: {name!r} must be a mapping of parameters to values")
     profile["notebooks"] = {name: notebook.checked(name, content.get(name) or {}) for name in names}
-    for key, most in MOST.items():
+    for key in ("replicas", "threads"):
+        most = MOST[key]
         if not 1 <= profile[key] <= most:
             raise GlasslibError(f"profile {path.name}: {key!r} must be from 1 to {most}, not {shown(profile[key])}")
     return profile
+
+
+def sized(name):
+    """Mixture and number of atoms of "NS2@300", a composition in a box of its own size; None for the number of "NS2"."""
+    mixture, sign, atoms = name.partition("@")
+    if sign and not (atoms.isdecimal() and atoms.isascii() and 0 < int(atoms) <= MOST["atoms"]):
+        raise GlasslibError(f"composition {shown(name)}: after @ comes the number of atoms, from 1 to {MOST['atoms']}")
+    return mixture, int(atoms) if sign else None
 
 
 def states(profile):
@@ -125,6 +135,9 @@ def parameters(profile, name, run, **extra):
     known = notebook.declared(name)
     values = dict(profile["notebooks"][name])
     places = {"run_dir": str(run), "results": f"{run}/results", **extra}
+    if "composition" in extra:
+        places["composition"], atoms = sized(extra["composition"])
+        places |= {"atoms": atoms} if atoms else {}
     return values | {key: value for key, value in places.items() if key in known}
 
 
@@ -218,7 +231,8 @@ def plan(profile):
         f"profile {profile['name']}: {len(states(profile))} simulations of {length:g} ps, {steps:.0f} steps of {values['timestep']:g} fs"
     ]
     for name in profile["compositions"]:
-        counts = composition(name).counts(values["atoms"])
+        mixture, atoms = sized(name)
+        counts = composition(mixture).counts(atoms or values["atoms"])
         hours = sum(counts.values()) * steps * price / 3600
         number = len(profile["temperatures"]) * profile["replicas"]
         total += hours * number

@@ -3,7 +3,7 @@ import json
 import pytest
 import yaml
 
-from glasslib import GlasslibError, notebook, workflow
+from glasslib import GlasslibError, notebook, sweep, workflow
 
 QUICK = yaml.safe_load((workflow.ROOT / "profiles" / "quick.yml").read_text())
 
@@ -14,7 +14,7 @@ def written(tmp_path, change):
     return path
 
 
-@pytest.mark.parametrize("name", ["quick", "standard", "paper", "pmmcs", "shik"])
+@pytest.mark.parametrize("name", ["quick", "standard", "paper", "pmmcs", "shik", "size"])
 def test_shipped_profiles_are_valid(name):
     profile = workflow.load_profile(name)
     assert (
@@ -29,6 +29,8 @@ def test_shipped_profiles_are_valid(name):
         ({"temprature": [3000]}, "temperatures"),
         ({"compositions": "NS2"}, "compositions"),
         ({"compositions": ["NX"]}, "NX"),
+        ({"compositions": ["NS2@many"]}, "NS2@many"),
+        ({"compositions": ["NX@300"]}, "NX"),
         ({"temperatures": ["hot"]}, "hot"),
         ({"temperatures": [-300]}, "-300"),
         ({"replicas": 0}, "replicas"),
@@ -63,6 +65,18 @@ def test_values_of_a_profile_reach_the_notebook():
     assert (
         given["atoms"] == QUICK["04_simulation"]["atoms"] and given["composition"] == "NS4" and "nonsense" not in given
     )
+
+
+def test_a_composition_may_name_the_size_of_its_box():
+    profile = workflow.load_profile("size")
+    given = workflow.parameters(profile, "04_simulation", "runs/size", composition="NS2@1500")
+    assert given["composition"] == "NS2" and given["atoms"] == 1500
+    assert "1503 atoms, 1 runs" in workflow.plan(profile)
+
+
+def test_results_of_several_boxes_are_found_by_their_melt():
+    D = {("NS2@300", 3000.0): 1, ("NS2@600", 3000.0): 2, ("NS2", 2500.0): 3, ("NS4@300", 3000.0): 4}
+    assert sweep.sizes(D) == {("NS2", 3000.0): [1, 2]}
 
 
 def test_parse_values_reads_json_and_leaves_words():
