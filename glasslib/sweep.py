@@ -122,6 +122,16 @@ def arrhenius(D):
     )
 
 
+def alike(results):
+    """Results along `pair` as results along `species`: of "Na-Na" and its like, the pairs of a species with itself."""
+    made = {}
+    for state, data in results.items():
+        both = [p for p in map(str, data.pair.values) if len(set(p.split("-"))) == 1]
+        names = [p.split("-")[0] for p in both]
+        made[state] = data.sel(pair=both).rename(pair="species").assign_coords(species=names)
+    return made
+
+
 def sizes(D):
     """States that were run in boxes of several sizes ("NS2@300", "NS2@600"): (composition, temperature) → list of their results."""
     found = {}

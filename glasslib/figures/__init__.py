@@ -1,6 +1,18 @@
 """Figures of the book: one style, one function a figure. Each takes results and returns a matplotlib Figure; none computes physics."""
 
-from .melts import against_time, as_png, diffusion, front, hop_lengths, jumps, points, van_hove, without_species
+from .melts import (
+    against_time,
+    as_png,
+    diffusion,
+    finite_size,
+    front,
+    hop_lengths,
+    jumps,
+    points,
+    van_hove,
+    van_hove_distinct,
+    without_species,
+)
 from .potentials import (
     conservation,
     coverage,
@@ -19,6 +31,6 @@ from .theme import SPECIES, about, style
 
 __all__ = [
     "SPECIES", "about", "against_time", "angles", "as_png", "bars", "by_distance", "conservation", "coverage", "diffusion", "dimers",
-    "errors", "front", "history", "hop_lengths", "jumps", "labels", "learning_curve", "parity", "points", "ratios", "reliability", "run_log", "scaling", "structure_factor", "style",
-    "van_hove", "without_species",
+    "errors", "finite_size", "front", "history", "hop_lengths", "jumps", "labels", "learning_curve", "parity", "points", "ratios", "reliability", "run_log", "scaling", "structure_factor", "style",
+    "van_hove", "van_hove_distinct", "without_species",
 ]  # fmt: skip

@@ -42,7 +42,7 @@ def against_time(results, variable, label, *, log=False, select=None, level=None
     slopes : sequence of (exponent, text)
         Guides to the eye in a double logarithmic figure.
     extra : str, optional
-        Another variable, drawn thin: what independent atoms would give.
+        Another variable, drawn thin and dotted: what to compare with.
     """
     rows, colours = compositions(results), temperature_colours([t for _, t in results])
     species = ordered(s for d in results.values() for s in d.species.values)
@@ -61,7 +61,8 @@ def against_time(results, variable, label, *, log=False, select=None, level=None
             ax = axes[rows.index(composition), k]
             curve(ax, one.time[keep], one[variable][keep], one[f"{variable}_sem"][keep], color=colours[temperature])
             if extra:
-                ax.plot(one.time[keep], one[extra][keep], color=colours[temperature], lw=0.7, ls=":")
+                other = np.broadcast_to(one[extra].values, one.time.shape)[keep]
+                ax.plot(one.time[keep], other, color=colours[temperature], lw=0.7, ls=":")
     for ax in axes.flat:
         if level is not None:
             ax.axhline(level, color=GREY, lw=0.8, ls=":")
@@ -153,8 +154,43 @@ def diffusion(table, fits=None, shipped=None):
     return figure
 
 
-def points(table, value, label, *, log=False, level=None, bound=None, shared=True):
-    """A quantity against temperature: a panel for each composition, a line for each species.
+def finite_size(data, *, title=None):
+    """Diffusion coefficients against the inverse of the box length, a panel for each species, with the line of `analysis.finite_size`."""
+    species = ordered(data.species.values)
+    figure, axes = panels(1, len(species), height=2.3)
+    inverse = 1 / data.length.values
+    line = np.linspace(0, 1.08 * inverse.max(), 50)
+    for ax, name in zip(axes[0], species, strict=True):
+        one, marker = data.sel(species=name), theme.MARKERS.get(name, "o")
+        curve(ax, line, float(one.D_infinite) - float(one.s) * line, color=colour(name), ls=theme.DASHES.get(name, "-"))
+        for whole in (0, 1):
+            some = one.diffusive.values == whole
+            ax.errorbar(
+                inverse[some], one.D.values[some], np.nan_to_num(one.D_sem.values[some]), ls="none", capsize=2, lw=1, ms=6,
+                marker=marker, color=colour(name), mfc=colour(name) if whole else "white",
+            )  # fmt: skip
+        limit, error = float(one.D_infinite), np.nan_to_num(float(one.D_infinite_sem))
+        ax.errorbar(0, limit, error, color="black", marker="_", ms=9, capsize=3, lw=1)
+        ax.set(xlabel="1/L (1/Å)", ylim=(0, None))
+        ax.set_title(name, color=colour(name), fontweight="bold")
+        for x, n in zip(inverse, data.atoms.values, strict=True):
+            ax.annotate(
+                f"{n}",
+                (x, 0.02),
+                xycoords=("data", "axes fraction"),
+                rotation=90,
+                fontsize=7.5,
+                color=GREY,
+                ha="center",
+            )
+    axes[0, 0].set_ylabel("D (Å²/ps)")
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=9, color=GREY)
+    return figure
+
+
+def points(table, value, label, *, log=False, level=None, bound=None, filled=None, shared=True):
+    """A quantity against temperature: a panel for each composition, a line for each species, or for what else its column names.
 
     Parameters
     ----------
@@ -162,21 +198,24 @@ def points(table, value, label, *, log=False, level=None, bound=None, shared=Tru
         Columns composition, temperature (K), species, `value` and `value`_sem.
     bound : str, optional
         Column with lower bounds, drawn as arrows where `value` is unknown and `reached` is 0.
+    filled : str, optional
+        Column that is 0 where a symbol stays open.
     """
     names = compositions({(c, 0) for c in table.composition})
     figure, axes = panels(1, len(names), height=2.3, sharey=shared, sharex=True)
-    species = ordered(table.species) if "species" in table else [None]
+    looks = theme.looks(ordered(table.species) if "species" in table else [None])
     for ax, composition in zip(axes[0], names, strict=True):
-        for name in species:
+        for name, look in looks.items():
             part = table[table.composition == composition].sort_values("temperature")
             part = part[part.species == name] if name else part
-            ax.errorbar(
-                part.temperature, part[value], np.nan_to_num(part[f"{value}_sem"]), color=colour(name), marker=theme.MARKERS.get(name, "o"),
-                ls=theme.DASHES.get(name, "-"), capsize=2, ms=5, lw=1.2,
-            )  # fmt: skip
+            error = np.nan_to_num(part[f"{value}_sem"])
+            ax.errorbar(part.temperature, part[value], error, **look, capsize=2, ms=5, lw=1.2)
+            if filled:
+                empty = part[part[filled] == 0]
+                ax.plot(empty.temperature, empty[value], **look | {"ls": "none"}, ms=5, mfc="white", zorder=3)
             if bound:
                 open_ = part[part[value].isna() & (part.reached == 0)]
-                ax.plot(open_.temperature, open_[bound], ls="none", marker=r"$\uparrow$", ms=10, color=colour(name))
+                ax.plot(open_.temperature, open_[bound], ls="none", marker=r"$\uparrow$", ms=10, color=look["color"])
         if level is not None:
             ax.axhline(level, color=GREY, lw=0.8, ls=":")
         ax.set_xlabel("temperature (K)")
@@ -187,14 +226,8 @@ def points(table, value, label, *, log=False, level=None, bound=None, shared=Tru
             ax.yaxis.set_minor_formatter(NullFormatter())
         ax.margins(x=0.12)
     axes[0, 0].set_ylabel(label)
-    if species != [None] and len(species) > 1:
-        theme.legend(
-            figure,
-            {
-                s: {"color": colour(s), "marker": theme.MARKERS.get(s, "o"), "ls": theme.DASHES.get(s, "-")}
-                for s in species
-            },
-        )
+    if len(looks) > 1:
+        theme.legend(figure, looks)
     return figure
 
 
@@ -212,39 +245,62 @@ def van_hove(results, species, times, *, log=False, found=None, title=None):
     found : dict, optional
         (composition, temperature) → r (Å) of a significant second maximum, marked.
     """
-    rows, columns = compositions(results), sorted({t for _, t in results})
-    figure, axes = panels(len(rows), len(columns), height=1.7, sharex=True, sharey=True)
-    hues = sns.color_palette("crest", len(times))
-    highest = 0.0
-    for (composition, temperature), data in results.items():
-        if species not in data.species.values:
-            continue
-        one, ax = data.sel(species=species), axes[rows.index(composition), columns.index(temperature)]
-        for hue, time in zip(hues, times, strict=True):
-            now = one.sel(time=time, method="nearest")
-            if abs(np.log(float(now.time) / time)) > 0.3:
-                continue
-            y = now.P.values
-            keep = y > 0 if log else np.isfinite(y)
-            curve(ax, now.r[keep], y[keep], now.P_sem[keep], color=hue)
-            highest = max(highest, float(y.max()))
-        if found and np.isfinite(found.get((composition, temperature), np.nan)):
-            ax.axvline(found[composition, temperature], color="black", lw=0.8, ls=":")
-    for ax in axes.flat:
+    shown = {s: d.sel(species=species) for s, d in results.items() if species in d.species.values}
+    figure, axes, highest = _at_times(shown, "P", times, 1.7, log, title)
+    for state, r in (found or {}).items():
+        if np.isfinite(r) and state in axes:
+            axes[state].axvline(r, color="black", lw=0.8, ls=":")
+    for ax in figure.axes:
         ax.set_yscale("log" if log else "linear")
         ax.set_ylim(*((1e-3, 3 * highest) if log else (0, min(1.05 * highest, 1.6))))
         ax.set_xlim(0, 8 if log else 5)
+    figure.supylabel(f"4πr²G$_s$ of {species} (1/Å)", fontsize=9.5)
+    figure.supxlabel("distance travelled r (Å)", fontsize=9.5)
+    return figure
+
+
+def van_hove_distinct(results, pair, times, *, title=None):
+    """G_d(r, t) of a pair over its density: a row for each composition, a column for each temperature, a curve for each lag time (ps)."""
+    shown = {}
+    for state, data in results.items():
+        if pair in data.pair.values:
+            one = data.sel(pair=pair)
+            shown[state] = one.assign(g=one.G_d / one.density, g_sem=one.G_d_sem / one.density)
+    figure, _, _ = _at_times(shown, "g", times, 1.6, False, title)
+    for ax in figure.axes:
+        ax.axhline(1.0, color=GREY, lw=0.8, ls=":")
+        ax.set_xlim(0, 7)
+        ax.set_ylim(0, None)
+    figure.supylabel(f"G$_d$/ρ of {pair.replace('-', '–')}", fontsize=9.5)
+    figure.supxlabel("distance r from where the first atom was (Å)", fontsize=9.5)
+    return figure
+
+
+def _at_times(results, variable, times, height, log, title):
+    """Panels [compositions, temperatures] with a curve against r for each lag time that was recorded; the figure, axes of states, highest value."""
+    rows, columns = compositions(results), sorted({t for _, t in results})
+    figure, axes = panels(len(rows), len(columns), height=height, sharex=True, sharey=True)
+    hues = sns.color_palette("crest", len(times))
+    highest, of_state = 0.0, {}
+    for (composition, temperature), data in results.items():
+        ax = of_state[composition, temperature] = axes[rows.index(composition), columns.index(temperature)]
+        for hue, time in zip(hues, times, strict=True):
+            now = data.sel(time=time, method="nearest")
+            if abs(np.log(float(now.time) / time)) > 0.3:
+                continue
+            y = now[variable].values
+            keep = y > 0 if log else np.isfinite(y)
+            curve(ax, now.r[keep], y[keep], now[f"{variable}_sem"][keep], color=hue)
+            highest = max(highest, float(np.nanmax(y)))
     for ax, temperature in zip(axes[0], columns, strict=True):
         ax.set_title(f"{temperature:g} K")
     for ax in axes.flat:
         if not ax.lines:
             ax.text(0.5, 0.5, "not run", transform=ax.transAxes, ha="center", color=GREY)
-    figure.supylabel(f"4πr²G$_s$ of {species} (1/Å)", fontsize=9.5)
-    figure.supxlabel("distance travelled r (Å)", fontsize=9.5)
     row_names(axes, rows)
     theme.legend(figure, {f"{t:g} ps": h for t, h in zip(times, hues, strict=True)}, "lag time")
     heading(figure, results, title)
-    return figure
+    return figure, of_state, highest
 
 
 def jumps(results, species, *, title=None):

@@ -64,6 +64,17 @@ def ordered(species):
     return [s for s in SPECIES if s in names] + sorted(names - set(SPECIES))
 
 
+def looks(names):
+    """Colour, marker and dashes of each name; names that are no species get those of a scale."""
+    others = [n for n in names if n not in SPECIES]
+    hues = sns.color_palette("crest", max(len(others), 1)) if others != [None] else [GREY]
+    known = {s: {"color": colour(s), "marker": MARKERS[s], "ls": DASHES[s]} for s in names if s in SPECIES}
+    styles = ("-", (0, (5, 1.5)), (0, (1.5, 1.0)), "-.")
+    for k, name in enumerate(others):
+        known[name] = {"color": hues[k], "marker": "DvPX"[k % 4], "ls": styles[k % 4]}
+    return known
+
+
 def compositions(results):
     """Compositions of results by state, richest in sodium first where the name tells."""
     return sorted({c for c, _ in results}, key=lambda name: (not name.startswith("NS"), len(name), name))
