@@ -5,14 +5,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORES ?= $(shell nproc)
 
-.PHONY: help book test bench standard paper lab lint plan dft pins clean
+.PHONY: help book test bench standard paper lab lint plan dft pins lock audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
@@ -48,10 +49,26 @@ lab: $(STAMP)  ## open JupyterLab on the notebooks
 
 dft: $(STAMP)  ## install GPAW, to label frames (needs the system's libxc, OpenBLAS and FFTW with headers)
 	PATH=$(CURDIR)/$(BIN):$$PATH GPAW_CONFIG=$(CURDIR)/.ci/gpaw_siteconfig.py \
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dft]'
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-dft.lock
 
-pins: $(STAMP)  ## write constraints.txt anew from this environment
+pins: $(STAMP)  ## write constraints.txt anew from this environment, then the locks
 	$(BIN)/python -m pip freeze --exclude-editable --exclude glasslib | grep -v '@' | sed 's:+cpu$$::' > constraints.txt
+	$(MAKE) lock
+
+# PyTorch and what it brings (CUDA, Triton) differ from place to place, so they are pinned without hashes.
+COMPILE = .venv-tools/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11.5 --constraint constraints.txt
+lock: .venv-tools/.installed  ## write requirements.lock anew: the pins with the hashes of their files
+	all=$$($(COMPILE) --extra dev --extra cluster pyproject.toml) && \
+	echo "$$all" | sed -E '/^(torch|triton|nvidia|cuda)/,/[^\\]$$/d' > requirements.lock
+	gpaw=$$(printf 'gpaw\ngpaw-data\n' | $(COMPILE) --no-deps -) && echo "$$gpaw" > requirements-dft.lock
+
+audit: .venv-tools/.installed  ## compare the pins with the known vulnerabilities (needs the network)
+	.venv-tools/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
+.venv-tools/.installed: Makefile
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/python -m pip install --quiet uv==0.13.9 pip-audit==2.10.1
+	@touch $@
 
 clean:  ## remove what was computed (runs/ and _build/); data/ stays
 	rm -rf runs _build

@@ -32,6 +32,19 @@ def test_pins_of_the_project_and_of_the_constraints_agree():
     assert {name: pinned[canonical(name)] for name in exact} == exact
 
 
+def test_locks_hold_the_pinned_versions_of_what_is_needed_each_with_a_hash():
+    entries = {}
+    for name in ("requirements.lock", "requirements-dft.lock"):
+        for line in re.sub(r"\s*\\\n\s*", " ", (ROOT / name).read_text()).splitlines():
+            pin, *hashes = line.split()
+            assert hashes and all(re.fullmatch("--hash=sha256:[0-9a-f]{64}", part) for part in hashes), line
+            entries[canonical(pin)] = pin.split("==")[1]
+    pinned = {canonical(name): version for name, version in CONSTRAINTS.items()}
+    assert {name: entries[name] for name in entries if name in pinned and entries[name] != pinned[name]} == {}
+    assert set(entries) - set(pinned) <= {"setuptools", "wheel"}  # which `pip freeze` leaves out
+    assert {canonical(r) for r in requirements()} - set(entries) == {"torch", "triton"}
+
+
 def test_conda_users_get_the_same_packages_and_python():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     *conda, pip = environment["dependencies"]
