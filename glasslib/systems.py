@@ -9,10 +9,10 @@ import math
 import re
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from ase import Atoms, units
 from ase.data import atomic_masses, atomic_numbers
-from scipy.spatial import cKDTree
 
 from .errors import GlasslibError
 
@@ -236,11 +236,20 @@ def shortest(a, b):
     return SHORTEST.get("".join(sorted((a, b))), 1.8)
 
 
-def _place(symbols, edge, rng, name, value):
+def _place(symbols, edge, rng, name, value, tries=20, batch=200):
+    kinds, codes = np.unique(symbols, return_inverse=True)
+    limits = np.array([[shortest(a, b) for b in kinds] for a in kinds])
     for soft in (1.0, 0.93, 0.86, 0.8, 0.74, 0.68):
         placed = np.empty((len(symbols), 3))
-        for i, symbol in enumerate(symbols):
-            if not _place_one(placed, i, symbols, symbol, edge, rng, soft):
+        grid = max(1, int(edge / limits.max()))
+        grid = grid if grid > 2 else 1
+        head, behind = np.full((grid, grid, grid), -1), np.empty(len(symbols), np.int64)
+        for i, code in enumerate(codes):
+            for _ in range(tries):
+                candidates = rng.uniform(0, edge, (batch, 3))
+                if _place_one(candidates, placed, i, codes, soft * limits[code], edge, head, behind):
+                    break
+            else:
                 break
         else:
             return placed
@@ -249,22 +258,26 @@ def _place(symbols, edge, rng, name, value):
     )
 
 
-def _place_one(placed, i, symbols, symbol, edge, rng, soft, tries=4000, batch=200):
-    limits = np.array([shortest(symbol, other) * soft for other in symbols[:i]])
-    for _ in range(tries // batch):
-        candidates = rng.uniform(0, edge, (batch, 3))
-        if i == 0:
-            placed[i] = candidates[0]
-            return True
-        # distances of all candidates to the atoms already there, minimum image
-        tree = cKDTree(placed[:i], boxsize=edge)
-        far = min(limits.max(), edge / 2)
-        for candidate, near in zip(candidates, tree.query_ball_point(candidates, far), strict=True):
-            if near:
-                delta = placed[near] - candidate
-                delta -= edge * np.round(delta / edge)
-                if np.any(np.linalg.norm(delta, axis=1) < limits[near]):
-                    continue
+@numba.njit(cache=True)
+def _place_one(candidates, placed, i, codes, limits, edge, head, behind):
+    """Put atom `i` at the first candidate that overlaps with none of the atoms before it; a grid of linked lists finds those nearby."""
+    grid = len(head)
+    reach = 1 if grid > 1 else 0
+    for candidate in candidates:
+        x, y, z = [min(int(c / edge * grid), grid - 1) for c in candidate]
+        free = True
+        for a in range(x - reach, x + reach + 1):
+            for b in range(y - reach, y + reach + 1):
+                for c in range(z - reach, z + reach + 1):
+                    j = head[a % grid, b % grid, c % grid]
+                    while j >= 0 and free:
+                        delta = placed[j] - candidate
+                        delta -= edge * np.round(delta / edge)
+                        free = not np.sqrt(np.sum(delta**2)) < limits[codes[j]]
+                        j = behind[j]
+        if free:
             placed[i] = candidate
+            behind[i] = head[x, y, z]
+            head[x, y, z] = i
             return True
     return False
