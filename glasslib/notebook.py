@@ -23,8 +23,9 @@ PARTS = {
     "02": ("training", "potential", "reference", "figures"),
     "03": ("potential", "training", "reference", "figures"),
     "04": ("dynamics", "potential", "systems", "trajectory"),
-    "10": ("analysis", "figures", "sweep", "trajectory", "viewer"),
-    "11": ("analysis", "claims", "figures", "sweep", "trajectory", "viewer"),
+    "05": ("analysis", "figures", "published", "sweep", "trajectory"),
+    "10": ("analysis", "dynamics", "figures", "potential", "sweep", "trajectory", "viewer"),
+    "11": ("analysis", "claims", "figures", "published", "sweep", "trajectory", "viewer"),
     "12": ("figures",),
 }
 FIGURE_PARTS = ("analysis", "figures", "sweep", "trajectory")

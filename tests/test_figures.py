@@ -101,6 +101,8 @@ def drawings(states, sem=0.05):
     yield figures.by_distance({s: pairs for s in states}, "g", "g(r)")
     yield figures.bars({"n": {s: shares for s in states}}, reference={"n": {"NS2": {3: 0.8}}})
     yield figures.angles({s: angle for s in states})
+    partials = dataset(("pair", "q"), (1, 40), {"pair": ["Na-Na"], "q": np.linspace(0.5, 8, 40)}, ["S"], sem)
+    yield figures.structure_factor({s: partials for s in states}, pair="Na-Na", limits=(0, 3))
     yield figures.structure_factor({s: waves for s in states}, marks={"prepeak": (0.9, 0.95)})
     yield figures.front({s: P for s in states}, {s: motion("alpha_2", sem=sem) for s in states}, D, states[0])
 
@@ -148,4 +150,6 @@ def test_every_temperature_and_composition_is_named():
 
 def test_what_results_are_of_stands_above_them():
     assert figures.about({("NS2", 3000.0): motion("msd")}) == "30 atoms, 5 ps"
+    driven = motion("msd").assign_attrs(potential="pmmcs")
+    assert figures.about({("NS2", 3000.0): driven}) == "PMMCS, 30 atoms, 5 ps"
     assert figures.about({}) == ""

@@ -34,6 +34,20 @@ def fractional(positions, cell):
     return inside - np.floor(inside)
 
 
+@njit(cache=True)
+def squares(point, others, first, cell, out):
+    """Squared minimum-image distances, Å², from a point to the atoms from `first` on, all in fractional coordinates [3], [3, atoms]."""
+    for j in range(first, others.shape[1]):
+        sx, sy, sz = others[0, j] - point[0], others[1, j] - point[1], others[2, j] - point[2]
+        sx -= np.floor(sx + 0.5)
+        sy -= np.floor(sy + 0.5)
+        sz -= np.floor(sz + 0.5)
+        x = sx * cell[0, 0] + sy * cell[1, 0] + sz * cell[2, 0]
+        y = sx * cell[0, 1] + sy * cell[1, 1] + sz * cell[2, 1]
+        z = sx * cell[0, 2] + sy * cell[1, 2] + sz * cell[2, 2]
+        out[j] = x * x + y * y + z * z
+
+
 @njit(parallel=True, cache=True)
 def distance_histogram(a, b, cells, weight, slot, slots, kind, kinds, low, width, bins, groups):
     """Histograms of minimum-image distances from every atom in `a` to every other in `b`, summed over frames.
@@ -63,16 +77,7 @@ def distance_histogram(a, b, cells, weight, slot, slots, kind, kinds, low, width
         for f in range(len(a)):
             cell, counts = cells[f], out[g, slot[f]]
             for i in range(g * n // groups, (g + 1) * n // groups):
-                ax, ay, az = a[f, 0, i], a[f, 1, i], a[f, 2, i]
-                for j in range(n):
-                    sx, sy, sz = b[f, 0, j] - ax, b[f, 1, j] - ay, b[f, 2, j] - az
-                    sx -= np.floor(sx + 0.5)
-                    sy -= np.floor(sy + 0.5)
-                    sz -= np.floor(sz + 0.5)
-                    x = sx * cell[0, 0] + sy * cell[1, 0] + sz * cell[2, 0]
-                    y = sx * cell[0, 1] + sy * cell[1, 1] + sz * cell[2, 1]
-                    z = sx * cell[0, 2] + sy * cell[1, 2] + sz * cell[2, 2]
-                    square[j] = x * x + y * y + z * z
+                squares(a[f, :, i], b[f], 0, cell, square)
                 square[i] = most
                 for j in range(n):
                     if square[j] < most:
@@ -93,16 +98,7 @@ def pair_histogram(a, cells, weight, slot, slots, kind, kinds, low, width, bins,
         for f in range(len(a)):
             cell, counts = cells[f], out[g, slot[f]]
             for i in range(g, n, groups):  # interleaved: early atoms have more partners
-                ax, ay, az = a[f, 0, i], a[f, 1, i], a[f, 2, i]
-                for j in range(i + 1, n):
-                    sx, sy, sz = a[f, 0, j] - ax, a[f, 1, j] - ay, a[f, 2, j] - az
-                    sx -= np.floor(sx + 0.5)
-                    sy -= np.floor(sy + 0.5)
-                    sz -= np.floor(sz + 0.5)
-                    x = sx * cell[0, 0] + sy * cell[1, 0] + sz * cell[2, 0]
-                    y = sx * cell[0, 1] + sy * cell[1, 1] + sz * cell[2, 1]
-                    z = sx * cell[0, 2] + sy * cell[1, 2] + sz * cell[2, 2]
-                    square[j] = x * x + y * y + z * z
+                squares(a[f, :, i], a[f], i + 1, cell, square)
                 for j in range(i + 1, n):
                     if square[j] < most:
                         k = int(np.floor((np.sqrt(square[j]) - low) / width))

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from . import theme
 from .theme import (
@@ -222,7 +222,9 @@ def points(table, value, label, *, log=False, level=None, bound=None, filled=Non
         ax.set_title(composition, fontweight="bold", color=GREY)
         if log:
             ax.set_yscale("log")
-            ax.yaxis.set_major_formatter(ScalarFormatter())
+            narrow = table[value].max() < 30 * table[value].min()
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
+            ax.yaxis.set_major_formatter("{x:g}")
             ax.yaxis.set_minor_formatter(NullFormatter())
         ax.margins(x=0.12)
     axes[0, 0].set_ylabel(label)

@@ -101,23 +101,28 @@ def angles(results, kinds=("Si-O-Si", "O-Si-O"), *, title=None):
     return figure
 
 
-def structure_factor(results, *, marks=None, title=None):
-    """Total structure factor: a panel for each composition, a curve for each temperature.
+def structure_factor(results, *, pair=None, limits=None, marks=None, title=None):
+    """Total structure factor, or that of a pair: a panel for each composition, a curve for each temperature.
 
     Parameters
     ----------
+    pair : str, optional
+    limits : (float, float), optional
+        Of the abscissa, 1/Å.
     marks : dict, optional
         Text → pair of wave numbers (1/Å), shaded.
     """
     columns, colours = compositions(results), temperature_colours([t for _, t in results])
     figure, axes = panels(1, len(columns), height=2.2, sharey=True, sharex=True)
+    low, high = limits or (-np.inf, np.inf)
     for (composition, temperature), data in results.items():
-        keep = np.isfinite(data.S.values)
+        one = data.sel(pair=pair) if pair else data
+        keep = np.isfinite(one.S.values) & (one.q.values >= low) & (one.q.values <= high)
         curve(
             axes[0, columns.index(composition)],
-            data.q[keep],
-            data.S[keep],
-            data.S_sem[keep],
+            one.q[keep],
+            one.S[keep],
+            one.S_sem[keep],
             color=colours[temperature],
             lw=1.2,
         )
@@ -136,7 +141,7 @@ def structure_factor(results, *, marks=None, title=None):
                 xytext=(3, 0),
                 textcoords="offset points",
             )
-    axes[0, 0].set_ylabel("S(q)")
+    axes[0, 0].set_ylabel(f"S(q) of {pair.replace('-', '–')}" if pair else "S(q)")
     temperature_legend(figure, colours)
     heading(figure, results, title)
     return figure

@@ -15,6 +15,7 @@ SPECIES = {"O": "#9c1c33", "Na": "#2b7bba", "Si": "#dd9a00"}
 DASHES = {"O": "-", "Na": (0, (5, 1.5)), "Si": (0, (1.5, 1.0))}
 MARKERS = {"O": "o", "Na": "s", "Si": "^"}
 GREY = "#6f6f6f"
+POTENTIALS = {"default": "DFT-trained PaiNN", "pmmcs": "PMMCS", "shik": "SHIK"}
 WIDTH = 7.4  # inches: as wide as the text of the book, so that letters keep their size
 RC = {
     "figure.dpi": 150,
@@ -129,7 +130,7 @@ def row_names(axes, names):
 
 
 def about(results):
-    """What results are of: atoms, length of a run and number of runs, from the attributes of the Datasets."""
+    """What results are of: potential, atoms, length of a run and number of runs, from the attributes of the Datasets."""
     attributes = [d.attrs for d in results.values() if "length_ps" in d.attrs]
     if not attributes:
         return ""
@@ -139,7 +140,13 @@ def about(results):
         sorted({int(a["replicas"]) for a in attributes}),
     )
     spans = [f"{v[0]:g}" if v[0] == v[-1] else f"{v[0]:g}–{v[-1]:g}" for v in (atoms, lengths, runs)]
-    return f"{spans[0]} atoms, {spans[1]} ps" + (f", {spans[2]} runs" if spans[2] != "1" else "")
+    drivers = sorted({str(a["potential"]) for a in attributes if "potential" in a})
+    names = [POTENTIALS.get(p, "PaiNN trained here" if "/" in p else p) for p in drivers]
+    return (
+        "".join(f"{name}, " for name in names)
+        + f"{spans[0]} atoms, {spans[1]} ps"
+        + (f", {spans[2]} runs" if spans[2] != "1" else "")
+    )
 
 
 def heading(figure, results, title):

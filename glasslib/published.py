@@ -1,0 +1,191 @@
+"""Published numbers that the book compares itself with: value, source, and what our runs say about each.
+
+The values stand here and nowhere else; keys are those of book/references.bib. None is of the paper, whose numbers are not known here.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .analysis.arrhenius import BOLTZMANN
+from .claims import MATRIX_Q, NOT_RESOLVED, SIGMAS, Finding, number, span, state_name, tabulated, trend
+
+AGREES, DIFFERS, ELSEWHERE = "agrees", "differs", "other conditions"
+
+RELAXATION_RATIO = 100.0  # τ(Si)/τ(Na) of the incoherent functions, NS2 at low temperature: horbach2002
+CHANNEL_Q = (
+    0.95  # 1/Å, where that paper finds coherent functions to relax together, and horbach2002channels the prepeak
+)
+PREPEAK = (0.90, 0.95)  # 1/Å: meyer2004, horbach2002channels
+SODIUM_E, SODIUM_D_0 = 0.736, 92.0  # eV (71 kJ/mol), Å²/ps (0.0092 cm²/s): tracer in NS3 above 700 °C, braedt1988
+GLASS_Q_N = {
+    "NS2": {4: 0.11, 3: 0.79, 2: 0.10},
+    "NS4": {4: 0.50, 3: 0.48, 2: 0.02},
+}  # nuclear magnetic resonance: statmechglass
+
+FACTOR = 2.0  # within which numbers of other potentials or compositions are said to agree
+SAME_SCALE = 3.0  # factor within which relaxation times are said to be of one scale
+UNCAGED = 0.8  # share of the rate of a walk without cages from which a rate of jumps means nothing
+BESIDE = ((0.45, 0.75), (1.15, 1.4))  # 1/Å, either side of the prepeak
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A published result, its source, the results of ours it is compared with, and the rule that does."""
+
+    quantity: str
+    published: str
+    keys: tuple
+    needs: tuple
+    rule: object
+
+
+def coldest(results, composition):
+    """The coldest state of a composition and its result, or None."""
+    mine = {s: d for s, d in results.items() if s[0] == composition}
+    state = min(mine, key=lambda s: s[1], default=None)
+    return None if state is None else (state, mine[state])
+
+
+def times_ratio(data, slow, fast):
+    """τ(slow)/τ(fast) with its error; NaN where one was not reached."""
+    a, b = data.sel(species=slow), data.sel(species=fast)
+    ratio = float(a.tau / b.tau)
+    return ratio, ratio * float(np.hypot(a.tau_sem / a.tau, b.tau_sem / b.tau))
+
+
+def incoherent(times, composition="NS2"):
+    """How much longer silicon's incoherent function lasts than sodium's, coldest and trend."""
+    near = {
+        s: d.sel(q=MATRIX_Q, method="nearest") if "q" in d.dims else d
+        for s, d in times.items()
+        if s[0] == composition and {"Na", "Si"} <= set(d.species.values.tolist())
+    }
+    ratios = {s: times_ratio(d, "Si", "Na") for s, d in near.items()}
+    known = {s: v for s, v in ratios.items() if np.isfinite(v[0])}
+    if not known:
+        return Finding(f"Silicon does not relax in any run of {composition}.", NOT_RESOLVED)
+    state = min(known, key=lambda s: s[1])
+    slope, error = trend({s[1]: v for s, v in known.items()})
+    grows = slope > SIGMAS * error
+    text = f"{number(*known[state])} in {state_name(state)} at {MATRIX_Q:g} Å⁻¹" + (
+        f", growing on cooling ({span(known)})." if grows else "."
+    )
+    if max(known[state][0] / RELAXATION_RATIO, RELAXATION_RATIO / known[state][0]) < FACTOR:
+        return Finding(text, AGREES)
+    return Finding(text, ELSEWHERE if grows and known[state][0] < RELAXATION_RATIO else NOT_RESOLVED)
+
+
+def coherent(times, composition="NS2"):
+    """Whether the coherent functions of silicon and sodium relax on one scale at the wave number of the channels."""
+    found = {s: times_ratio(d.sel(q=CHANNEL_Q, method="nearest"), "Si", "Na") for s, d in times.items()}
+    found = {s: v for s, v in found.items() if s[0] == composition and np.isfinite(v[0])}
+    if not found:
+        return Finding(f"No run of {composition} in which both relax.", NOT_RESOLVED)
+    state = min(found, key=lambda s: s[1])
+    ratio, error = found[state]
+    text = f"τ(Si–Si)/τ(Na–Na) = {number(ratio, error)} in {state_name(state)}."
+    known = ratio + SIGMAS * error < SAME_SCALE  # false for an unknown error
+    return Finding(text, AGREES if known else NOT_RESOLVED)
+
+
+def prepeak(partials, composition="NS2"):
+    """Whether the Na–Na structure factor of the coldest melt is higher at the prepeak than on either side of it."""
+    found = coldest(partials, composition)
+    if found is None:
+        return Finding(f"No run of {composition}.", NOT_RESOLVED)
+    state, data = found
+    one = data.sel(pair="Na-Na")
+    middle, *sides = (mean_between(one, *limits) for limits in ((PREPEAK[0] - 0.05, PREPEAK[1] + 0.1), *BESIDE))
+    if not all(np.isfinite(v).all() for v in (middle, *sides)):
+        return Finding(f"No wave of the box lies there in {state_name(state)}.", NOT_RESOLVED)
+    rises = [(middle[0] - v, np.hypot(middle[1], e)) for v, e in sides]
+    below, above = (number(*rise) for rise in rises)
+    text = f"S(Na–Na) at 0.9–1.0 Å⁻¹ in {state_name(state)} exceeds that at smaller wave numbers by {below}, that at larger ones by {above}."
+    if all(v > SIGMAS * e for v, e in rises):
+        return Finding(text, AGREES)
+    return Finding(text, NOT_RESOLVED)
+
+
+def mean_between(data, low, high):
+    """Mean of S between two wave numbers and its error."""
+    part = data.isel(q=np.flatnonzero((data.q > low) & (data.q < high) & np.isfinite(data.S)))
+    if not part.sizes["q"]:
+        return np.nan, np.nan
+    return float(part.S.mean()), float(np.sqrt((part.S_sem**2).sum()) / part.sizes["q"])
+
+
+def activation(diffusion, composition="NS2"):
+    """Activation energy of sodium's diffusion."""
+    from .analysis import arrhenius
+
+    mine = {s: d for s, d in diffusion.items() if s[0] == composition and int(d.diffusive.sel(species="Na"))}
+    if len(mine) < 2:
+        return Finding(f"Sodium diffuses in {len(mine)} runs of {composition}: no activation energy.", NOT_RESOLVED)
+    fit = arrhenius(mine).sel(species="Na")
+    text = f"{number(float(fit.E), float(fit.E_sem))} eV in {composition}, {span(mine)}."
+    return Finding(text, ELSEWHERE)
+
+
+def extrapolated(diffusion, composition="NS2"):
+    """Sodium's diffusion coefficient against the law measured in NS3, extrapolated."""
+    mine = {s: d for s, d in diffusion.items() if s[0] == composition and int(d.diffusive.sel(species="Na"))}
+    found = coldest(mine, composition)
+    if found is None:
+        return Finding(f"Sodium diffuses in no run of {composition}.", NOT_RESOLVED)
+    state, data = found
+    one = data.sel(species="Na")
+    law = SODIUM_D_0 * np.exp(-SODIUM_E / (BOLTZMANN * state[1]))
+    ratio = float(one.D) / law
+    text = f"{number(float(one.D), float(one.D_sem))} Å²/ps in {state_name(state)}; the law gives {law:.2g} there, a ratio of {ratio:.2g}."
+    return Finding(text, AGREES if max(ratio, 1 / ratio) < FACTOR else ELSEWHERE)
+
+
+def glass(q_n, composition="NS2"):
+    """Share of silicons with three bridging oxygens."""
+    found = coldest(q_n, composition)
+    if found is None:
+        return Finding(f"No run of {composition}.", NOT_RESOLVED)
+    state, data = found
+    value, error = float(data.probability.sel(n=3)), float(data.probability_sem.sel(n=3))
+    same = abs(value - GLASS_Q_N[composition][3]) < SIGMAS * error
+    return Finding(f"{number(value, error)} in {state_name(state)}.", AGREES if same else ELSEWHERE)
+
+
+def returns(jumps, composition="NS4"):
+    """Share of sodium's jumps that go back."""
+    found = coldest(jumps, composition)
+    if found is None:
+        return Finding(f"No run of {composition}.", NOT_RESOLVED)
+    state, one = found[0], found[1].sel(species="Na")
+    text = f"{number(float(one.returned), float(one.returned_sem))} in {state_name(state)}"
+    if float(one.rate) > UNCAGED * float(one.walk_rate):
+        return Finding(f"{text}, where jumps follow each other as in a walk without cages.", NOT_RESOLVED)
+    few = float(one.returned) + SIGMAS * float(one.returned_sem) < 0.1
+    return Finding(f"{text}.", AGREES if few else DIFFERS)
+
+
+COMPARISONS = (
+    Comparison("Relaxation of silicon over that of sodium, incoherent functions", "about 100 in cold NS2, classical simulation (Horbach & Kob 2002)", ("horbach2002",), ("relaxation_time",), incoherent),
+    Comparison("The same of the coherent functions near 1 Å⁻¹", "one common scale in cold NS2 (Horbach & Kob 2002)", ("horbach2002",), ("relaxation_time_coherent",), coherent),
+    Comparison("Prepeak of the sodium channels", "0.95 Å⁻¹ in simulated NS2 (Horbach, Kob & Binder 2002), 0.9 Å⁻¹ by neutrons (Meyer et al. 2004)", ("horbach2002channels", "meyer2004"), ("partial_structure_factor",), prepeak),
+    Comparison("Activation energy of sodium's diffusion", f"{SODIUM_E} eV, tracer in NS3 above 700 °C (Braedt & Frischat 1988)", ("braedt1988",), ("diffusion_coefficient",), activation),
+    Comparison("Sodium's diffusion coefficient", "law of the tracer in NS3, extrapolated (Braedt & Frischat 1988)", ("braedt1988",), ("diffusion_coefficient",), extrapolated),
+    Comparison("Silicons with three bridging oxygens", f"{GLASS_Q_N['NS2'][3]} in the glass NS2, nuclear magnetic resonance (in StatMechGlass)", ("statmechglass",), ("q_speciation",), glass),
+    Comparison("Jumps of sodium that go back", "unimportant in glassy NS4, classical simulation (Jund, Kob & Jullien 2001)", ("jund2001",), ("hops",), returns),
+)  # fmt: skip
+
+
+def compare(results):
+    """Findings for all comparisons; `results` as of `claims.judge`."""
+    found = {}
+    for item in COMPARISONS:
+        missing = [name for name in item.needs if not results.get(name)]
+        text = f"Not computed: {', '.join(missing)}."
+        found[item] = Finding(text, NOT_RESOLVED) if missing else item.rule(*(results[n] for n in item.needs))
+    return found
+
+
+def as_html(findings):
+    """Table of comparisons: what was published and, for each set of runs, what was found; `findings`: label → result of `compare`."""
+    return tabulated(findings, {c: (c.quantity, "Published", c.published) for c in COMPARISONS}, "Quantity")

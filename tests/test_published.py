@@ -1,0 +1,85 @@
+"""Comparisons with published numbers: sources exist, and verdicts follow from results whose answer is known."""
+
+import re
+
+import numpy as np
+import pytest
+import xarray as xr
+from test_book import BOOK, source
+
+from glasslib import claims, published
+
+COLD, HOT = ("NS2", 2000.0), ("NS2", 3000.0)
+
+
+def times(ratio, error=0.02, dims=("species",)):
+    tau = np.array([1.0, ratio])
+    data = {"tau": ("species", tau), "tau_sem": ("species", error * tau), "reached": ("species", [1, 1])}
+    made = xr.Dataset(data, {"species": ["Na", "Si"]})
+    return made.expand_dims(q=[0.95, 1.7]) if "q" in dims else made
+
+
+def diffusion(law=1.0, diffusive=1, temperature=2000.0):
+    D = law * published.SODIUM_D_0 * np.exp(-published.SODIUM_E / (8.617333262e-5 * temperature))
+    data = {"D": ("species", [D]), "D_sem": ("species", [0.02 * D]), "diffusive": ("species", [diffusive])}
+    return xr.Dataset(data, {"species": ["Na"]})
+
+
+def structure(peak, error=0.01):
+    q = np.arange(0.3, 2, 0.1)
+    S = 0.5 + peak * np.exp(-((q - 0.95) ** 2) / 0.02)
+    return xr.Dataset(
+        {"S": (("pair", "q"), [S]), "S_sem": (("pair", "q"), [0 * S + error])}, {"pair": ["Na-Na"], "q": q}
+    )
+
+
+def test_sources_are_in_the_bibliography_and_cited_beside_the_table():
+    known = set(re.findall(r"^@\w+\{([^,]+),", (BOOK / "references.bib").read_text(), re.M))
+    keys = {key for item in published.COMPARISONS for key in item.keys}
+    assert keys <= known and all(key in source("notebooks/11_claims") for key in keys)
+
+
+def test_every_comparison_can_be_made_from_nothing():
+    found = published.compare({})
+    assert len(found) == len(published.COMPARISONS)
+    assert all(one.verdict == claims.NOT_RESOLVED and "Not computed" in one.found for one in found.values())
+    assert published.as_html({"run": found}).count("<tr>") == 1 + len(found)
+
+
+@pytest.mark.parametrize("dims", [("species",), ("species", "q")])
+def test_a_hundredfold_ratio_agrees_and_one_that_grows_towards_it_is_of_other_conditions(dims):
+    assert published.incoherent({COLD: times(70.0, dims=dims)}).verdict == published.AGREES
+    rising = published.incoherent({COLD: times(30.0, dims=dims), HOT: times(10.0, dims=dims)})
+    assert rising.verdict == published.ELSEWHERE and "growing on cooling (2000–3000 K)" in rising.found
+    assert published.incoherent({COLD: times(np.nan, dims=dims)}).verdict == claims.NOT_RESOLVED
+
+
+def test_coherent_functions_of_one_scale():
+    verdicts = [
+        published.coherent({COLD: times(r, e, ("q",))}).verdict for r, e in ((1.5, 0.1), (2.9, 0.1), (1.5, np.nan))
+    ]
+    assert verdicts == [published.AGREES, claims.NOT_RESOLVED, claims.NOT_RESOLVED]
+
+
+def test_a_prepeak_must_stand_above_both_sides():
+    assert published.prepeak({COLD: structure(0.3)}).verdict == published.AGREES
+    assert published.prepeak({COLD: structure(0.0)}).verdict == claims.NOT_RESOLVED
+    assert published.prepeak({COLD: structure(0.3, 0.5)}).verdict == claims.NOT_RESOLVED
+    assert "No wave" in published.prepeak({COLD: structure(0.3).sel(q=slice(1.2, None))}).found
+
+
+def test_the_law_of_the_tracer_and_its_energy_are_found_again():
+    states = {("NS2", t): diffusion(temperature=t) for t in (2000.0, 2500.0, 3000.0)}
+    assert "0.736" in published.activation(states).found
+    assert published.extrapolated(states).verdict == published.AGREES
+    assert published.extrapolated({COLD: diffusion(9.0)}).verdict == published.ELSEWHERE
+    assert published.extrapolated({COLD: diffusion(diffusive=0)}).verdict == claims.NOT_RESOLVED
+
+
+def test_returns_mean_nothing_where_jumps_have_no_cages():
+    state = {"returned": 0.02, "returned_sem": 0.01, "rate": 0.1, "walk_rate": 0.8}
+    jumps = {("NS4", 2000.0): xr.Dataset({k: ("species", [v]) for k, v in state.items()}, {"species": ["Na"]})}
+    assert published.returns(jumps).verdict == published.AGREES
+    jumps["NS4", 2000.0]["rate"][:] = 0.75
+    assert published.returns(jumps).verdict == claims.NOT_RESOLVED
+    assert published.returns({}).verdict == claims.NOT_RESOLVED
