@@ -138,8 +138,9 @@ rule figure:
         name="|".join(pipeline.FIGURES),
     params:
         values=lambda w: values(w.name),
+    threads: 1  # two notebooks side by side, each with threads for all cores, wait for each other
     shell:
-        "{RUN_NOTEBOOK} {wildcards.name} {output} --json {params.values}"
+        "NUMBA_NUM_THREADS={threads} OMP_NUM_THREADS={threads} {RUN_NOTEBOOK} {wildcards.name} {output} --json {params.values}"
 
 
 rule claims:
