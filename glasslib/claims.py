@@ -123,7 +123,7 @@ def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
     known = {c: s for c, s in slopes.items() if np.isfinite(s[1])}
     rising = [c for c, (s, e) in known.items() if s > SIGMAS * e]
     falling = [c for c, (s, e) in known.items() if s < -SIGMAS * e]
-    text.append(f"It exceeds 1 in {sum(above)} of {len(above)} states.")
+    text.append(f"It exceeds 1 by two standard errors in {sum(above)} of {len(above)} states.")
     if known:
         text.append(f"It grows on cooling in {', '.join(rising) or 'none'} of {', '.join(known)}.")
     if all(above) and rising and not falling:

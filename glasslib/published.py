@@ -137,7 +137,7 @@ def extrapolated(diffusion, composition="NS2"):
     one = data.sel(species="Na")
     law = SODIUM_D_0 * np.exp(-SODIUM_E / (BOLTZMANN * state[1]))
     ratio = float(one.D) / law
-    text = f"{number(float(one.D), float(one.D_sem))} Å²/ps in {state_name(state)}; the law gives {law:.2g} there, a ratio of {ratio:.2g}."
+    text = f"{number(float(one.D), float(one.D_sem))} Å²/ps in {state_name(state)}; the law gives {law:.2g} there, a ratio of {ratio:.2f}."
     return Finding(text, AGREES if max(ratio, 1 / ratio) < FACTOR else ELSEWHERE)
 
 
