@@ -22,7 +22,8 @@ NOTEBOOKS = sorted(p.stem for p in Path("notebooks").glob("*.ipynb"))
 FRAMES = sorted(map(str, Path("data/frames").rglob("*.extxyz")))
 MODELS = sorted(map(str, [*Path("data/models").rglob("*.safetensors"), *Path("data/models").rglob("*.json")]))
 SHIPPED = sorted(map(str, Path("data/results").rglob("*.nc")))
-RUN_NOTEBOOK = f"{notebook.PROFILE}={shlex.quote(NAME)} {shlex.quote(sys.executable)} -m glasslib.cli notebook"
+# exec: Snakemake itself is the parent of the process, which ends when that does
+RUN_NOTEBOOK = f"{notebook.PROFILE}={shlex.quote(NAME)} exec {shlex.quote(sys.executable)} -m glasslib.cli notebook"
 
 
 wildcard_constraints:

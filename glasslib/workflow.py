@@ -4,19 +4,23 @@ The Snakefile holds the arrows; this file holds what the arrows do. A profile is
 temperatures, replicas) and, under the name of each notebook, values for its parameters.
 """
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
 from . import notebook
 from .errors import GlasslibError, shown
-from .files import atomic, folder, read_json, regular, write_json
+from .files import atomic, explain, folder, read_json, regular, write_json
 from .sweep import trajectory_path
 from .systems import composition, random_structure
 
@@ -166,6 +170,8 @@ def execute(name, output, given=None, timeout=None):
 
     output = Path(output)
     notebook.checked(name, given or {})
+    if notebook.PROFILE in os.environ:  # a job of the workflow
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     failed = output.with_suffix(".failed.ipynb")
     with atomic(output) as temporary:
         try:
@@ -180,8 +186,17 @@ def execute(name, output, given=None, timeout=None):
     failed.unlink(missing_ok=True)
 
 
+def _end_with(parent):
+    """End this process, and with it its notebook's kernel, once `parent` has: else a Snakemake that is killed leaves its jobs behind."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
 def run(profile_name, cores=None, dry_run=False, forced=False):
     """Run a profile: training, every state point, figures and book. A state point that fails does not stop the others.
+
+    Killed at any moment, the same command goes on: nothing finished is made again, nothing unfinished is taken for finished.
 
     Returns
     -------
@@ -195,26 +210,47 @@ def run(profile_name, cores=None, dry_run=False, forced=False):
         print(plan(profile))
         _snakemake(profile_name, cores, "--dry-run", "--quiet", "rules", "reason")
         return []
-    folder(target)
-    ok = _snakemake(profile_name, cores, "--keep-going", "--until", "simulate", *(["--forceall"] if forced else []))
-    missing = [path for path in wanted if not path.exists()]
-    if len(missing) == len(wanted):
-        raise GlasslibError(f"no state point of profile {profile['name']} could be run: see the messages above")
-    if not _snakemake(profile_name, cores, "--keep-going", partial=bool(missing) or not ok):
-        raise GlasslibError(
-            f"profile {profile['name']} did not finish: see the messages above; the same command goes on from there"
-        )
+    with _alone(target) as lock:
+        force = ["--forceall"] if forced else []
+        ok = _snakemake(profile_name, cores, "--keep-going", "--until", "simulate", *force, lock=lock)
+        missing = [path for path in wanted if not path.exists()]
+        if len(missing) == len(wanted):
+            raise GlasslibError(f"no state point of profile {profile['name']} could be run: see the messages above")
+        if not _snakemake(profile_name, cores, "--keep-going", partial=bool(missing) or not ok, lock=lock):
+            raise GlasslibError(
+                f"profile {profile['name']} did not finish: see the messages above; the same command goes on from there"
+            )
     return missing
 
 
-def _snakemake(profile_name, cores, *options, partial=False):
+@contextmanager
+def _alone(target):
+    """Hold the lock of a run, for this process and the Snakemake that inherits it.
+
+    Snakemake's own lock is a file that stays when it is killed, and would refuse the next run; this one goes with its last holder.
+    """
+    path = folder(target) / "lock"
+    try:
+        file = open(path, "a")  # noqa: SIM115, closed below
+    except OSError as error:
+        raise explain(error, path) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise GlasslibError(f"another process is running {target}: wait for it or stop it") from None
+        yield file.fileno()
+
+
+def _snakemake(profile_name, cores, *options, partial=False, lock=None):
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", str(cores or len(os.sched_getaffinity(0))),
         "--rerun-incomplete", "--quiet", "progress", "rules", "--config", f"profile={profile_name}", f"partial={int(partial)}", *options,
+        *([] if lock is None else ["--nolock"]),
     ]  # fmt: skip
     if "--dry-run" in options:
         command = [c for c in command if c not in ("--quiet", "progress", "rules", "reason")]
-    return subprocess.run(command, cwd=Path.cwd()).returncode == 0
+    return subprocess.run(command, cwd=Path.cwd(), pass_fds=[] if lock is None else [lock]).returncode == 0
 
 
 def plan(profile):
