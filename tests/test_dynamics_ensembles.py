@@ -5,12 +5,17 @@ import pytest
 from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
+from scipy.optimize import brentq
+from scipy.special import expit
 
+from glasslib import dynamics
 from glasslib.dynamics.evaluate import Evaluator
 from glasslib.dynamics.integrators import build, conserved, draw_momenta, rest
 from glasslib.dynamics.schedule import read_schedule
+from glasslib.trajectory import Trajectory
 
 T = 1500.0  # hot enough that the springs are far from harmonic, which Nosé-Hoover chains need to be ergodic
+PAIRS = ("O-O", "O-Na", "O-Si", "Na-Na", "Na-Si", "Si-Si")
 NVT = ("langevin", "bussi", "nose-hoover")
 NPT = [("nose-hoover", "isotropic"), ("nose-hoover", "full"), ("langevin", "isotropic"), ("langevin", "full")]
 
@@ -63,7 +68,7 @@ def crystal():
 class Spheres(Calculator):
     """A fluid of soft spheres, E = k/2 Σ (2.3 Å - r)² for closer pairs: collisions share energy among all atoms within a picosecond."""
 
-    implemented_properties = ["energy", "forces"]
+    implemented_properties = ["energy", "forces", "stress"]
 
     def calculate(self, atoms=None, properties=None, system_changes=None):
         edge = atoms.cell.array[0, 0]
@@ -71,10 +76,11 @@ class Spheres(Calculator):
         vector -= edge * np.round(vector / edge)
         distance = np.sqrt((vector**2).sum(axis=-1)) + 99 * np.eye(len(atoms))
         depth = np.maximum(2.3 - distance, 0)
+        push = 5 * (depth / distance)[..., None] * vector
+        stress = -0.5 * np.einsum("ijk,ijl->kl", push, vector) / edge**3
         self.results = {
-            "energy": 1.25 * (depth**2).sum(),
-            "forces": (5 * (depth / distance)[..., None] * vector).sum(axis=1),
-        }
+            "energy": 1.25 * (depth**2).sum(), "forces": push.sum(axis=1), "stress": stress.ravel()[[0, 4, 8, 5, 2, 1]],
+        }  # fmt: skip
 
 
 def prepared(atoms, stage, seed=0, temperature=T):
@@ -254,6 +260,68 @@ def test_ideal_gas_pressure_is_nkt_over_v(thermostat, cell):
     volume = follow(integrator, 7000, 5, lambda a: a.get_volume(), skip=1500)
     assert volume.mean() == pytest.approx(expected, rel=0.06)
     assert volume.std() / volume.mean() == pytest.approx(number**-0.5, rel=0.25)
+
+
+def free_energy_difference(forward, backward, kT):
+    """Free energy from the work there and the work back (Bennett, J. Comput. Phys. 22, 245 (1976)), for as many of each."""
+
+    def excess(difference):
+        return expit((difference - forward) / kT).sum() - expit(-(difference + backward) / kT).sum()
+
+    return brentq(excess, -100 * kT, 100 * kT)
+
+
+def test_the_pressure_of_the_log_is_the_slope_of_the_free_energy(tmp_path):
+    """F(V2) − F(V1) from energies of a fluid and of the same fluid scaled to the other volume, against −∫ p dV with the pressure that a run writes."""
+    kT, blocks, runs = units.kB * T, 10, []
+    stage = {"ensemble": "nvt", "temperature": T, "thermostat": "bussi", "damping": 0.1, "timestep": 4.0}
+    schedule = [stage | {"length": 2}, stage | {"length": 24, "output": "linear", "interval": 0.02}]
+    for number, scale in enumerate((1.0, 1.013)):
+        atoms = crystal()
+        atoms.set_cell(atoms.cell.array * scale, scale_atoms=True)
+        path = dynamics.run(
+            atoms,
+            Spheres(),
+            schedule,
+            tmp_path / f"{number}.h5",
+            seed=number,
+            guard={"distance": dict.fromkeys(PAIRS, 0)},
+            quiet=True,
+        )
+        runs.append(Trajectory.open(path))
+    volume = [abs(np.linalg.det(run.cells[0])) for run in runs]
+    share = (len(crystal()) - 1) * kT * np.log(volume[1] / volume[0])  # of the ideal gas; the centre of mass rests
+
+    def energies(run, scale):
+        atoms, spheres, found = crystal(), Spheres(), []
+        atoms.set_cell(run.cells[0] * scale)
+        for positions in np.asarray(run.positions, dtype=float):
+            atoms.positions = scale * positions
+            spheres.calculate(atoms)
+            found.append(spheres.results["energy"])
+        return np.array(found)
+
+    stretch = (volume[1] / volume[0]) ** (1 / 3)
+    forward = energies(runs[0], stretch) - energies(runs[0], 1.0) - share
+    backward = energies(runs[1], 1 / stretch) - energies(runs[1], 1.0) + share
+    free = [
+        free_energy_difference(a, b, kT)
+        for a, b in zip(np.array_split(forward, blocks), np.array_split(backward, blocks), strict=True)
+    ]
+
+    def work(factor):  # −∫ p dV by the trapezoidal rule, in blocks, its virial multiplied by a factor
+        kinetic = [2 * run.log["kinetic_energy"] / (3 * v) for run, v in zip(runs, volume, strict=True)]
+        virial = [run.log["pressure"] * units.GPa - k for run, k in zip(runs, kinetic, strict=True)]
+        late = runs[0].log["time"] > 2
+        total = sum(k + factor * v for k, v in zip(kinetic, virial, strict=True))
+        return -(volume[1] - volume[0]) / 2 * np.array([part.mean() for part in np.array_split(total[late], blocks)])
+
+    def deviation(factor):
+        difference = np.array(free) - work(factor)
+        return abs(difference.mean()) / (difference.std(ddof=1) / np.sqrt(blocks))
+
+    assert deviation(1) < 3.5
+    assert deviation(1.1) > 10  # a tenth too much virial is told from it
 
 
 def volumes(thermostat, pressure):

@@ -15,7 +15,7 @@ from glasslib import GlasslibError, dynamics
 from glasslib.dynamics import store
 from glasslib.trajectory import Trajectory
 
-KILLS = int(os.environ.get("GLASSLIB_KILLS", "8"))
+KILLS = int(os.environ.get("GLASSLIB_KILLS", "14"))
 STAGES = {
     "nve": {"ensemble": "nve"},
     "langevin": {"ensemble": "nvt", "thermostat": "langevin", "temperature": [900, 500]},

@@ -114,6 +114,22 @@ def test_mdanalysis_reads_the_file(tmp_path):
         assert np.allclose(frame.dimensions, Atoms(cell=CELL).cell.cellpar(), atol=1e-4)
 
 
+def test_ovito_reads_the_frames(tmp_path):
+    """By way of extended XYZ: OVITO 3.17 has no reader of H5MD. It is large and therefore no dependency: `pip install ovito` to run this."""
+    reader = pytest.importorskip("ovito.io")
+    saved = Trajectory.open(sample().save(tmp_path / "a.h5"))
+    images = [saved.atoms(k, wrap=True) for k in range(len(saved))]
+    ase.io.write(tmp_path / "a.extxyz", images)
+    pipeline = reader.import_file(str(tmp_path / "a.extxyz"))
+    assert pipeline.source.num_frames == 40
+    for number, image in enumerate(images):
+        found = pipeline.compute(number)
+        assert np.abs(found.particles.positions - image.positions).max() < 1e-5
+        assert np.allclose(found.cell[:3, :3], CELL.T, atol=1e-5) and all(found.cell.pbc)
+        types = found.particles.particle_types
+        assert [types.type_by_id(k).name for k in types] == SPECIES
+
+
 def test_the_file_follows_h5md(tmp_path):
     with h5py.File(sample().save(tmp_path / "a.h5")) as file:
         assert file["h5md"].attrs["version"].tolist() == [1, 1]
