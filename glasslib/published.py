@@ -82,9 +82,12 @@ def coherent(times, composition="NS2"):
     found = {s: v for s, v in found.items() if s[0] == composition and np.isfinite(v[0])}
     if not found:
         return Finding(f"No run of {composition} in which both relax.", NOT_RESOLVED)
-    state = min(found, key=lambda s: s[1])
+    with_error = {s: v for s, v in found.items() if np.isfinite(v[1])}
+    state = min(with_error or found, key=lambda s: s[1])
     ratio, error = found[state]
-    text = f"τ(Si–Si)/τ(Na–Na) = {number(ratio, error)} in {state_name(state)}."
+    slope, slope_error = trend({s[1]: v for s, v in found.items()})
+    falls = f", falling on cooling ({span(with_error)})" if slope < -SIGMAS * slope_error else ""
+    text = f"τ(Si–Si)/τ(Na–Na) = {number(ratio, error)} in {state_name(state)}{falls}."
     known = ratio + SIGMAS * error < SAME_SCALE  # false for an unknown error
     return Finding(text, AGREES if known else NOT_RESOLVED)
 

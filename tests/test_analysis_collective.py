@@ -56,6 +56,8 @@ def test_atoms_that_move_as_rigid_groups_form_clusters_of_the_group():
     assert_allclose(found.cluster_size[0, 0], 4.0)
     assert found.random_size[0, 0] < 1.5
     assert_allclose(found.string_length[0, 0], 1.0)
+    by_species = analysis.clusters(run, fraction=4 / 108, cutoff={"Na": 2.5, "O": 1.0}, time=1.0)
+    assert by_species.cluster_size.equals(found.cluster_size)
 
 
 def test_an_atom_that_takes_the_place_of_another_makes_a_string():
@@ -86,6 +88,7 @@ def test_cristobalite_has_two_six_membered_rings_for_each_silicon():
     [
         (lambda t: analysis.clusters(t, fraction=2), "fraction must be"),
         (lambda t: analysis.clusters(t, cutoff=9.0), "half the width"),
+        (lambda t: analysis.clusters(t, cutoff={"Na": -1.0}), "cutoff must be"),
         (lambda t: analysis.rings(t), "no Si"),
         (lambda t: analysis.coherent_intermediate_scattering(t, width=-1), "width must be"),
     ],

@@ -61,6 +61,11 @@ def test_coherent_functions_of_one_scale():
     assert verdicts == [published.AGREES, claims.NOT_RESOLVED, claims.NOT_RESOLVED]
 
 
+def test_of_coherent_functions_the_coldest_with_an_error_counts():
+    found = published.coherent({COLD: times(1.2, np.nan, ("q",)), HOT: times(2.5, 0.02, ("q",))})
+    assert found.verdict == published.AGREES and "3000 K" in found.found
+
+
 def test_a_prepeak_must_stand_above_both_sides():
     assert published.prepeak({COLD: structure(0.3)}).verdict == published.AGREES
     assert published.prepeak({COLD: structure(0.0)}).verdict == claims.NOT_RESOLVED

@@ -6,7 +6,7 @@ from scipy.sparse.csgraph import connected_components
 from ..errors import GlasslibError
 from .coordination import default_cutoff
 from .dataset import dataset, described
-from .displacements import centre_of_mass, checked, constant_cell, positive, symbols
+from .displacements import centre_of_mass, checked, constant_cell, symbols
 from .lags import chosen_lags, frame_pairs
 from .neighbours import half_width
 from .statistics import block_count, block_sums, jackknife
@@ -28,8 +28,9 @@ def clusters(
     trajectory_or_replicas : Trajectory or list of Trajectory
     fraction : float
         Of the atoms of a species, between 0 and 1.
-    cutoff : float, optional
-        Å, between neighbours; default: for each species the first minimum of its g(r). Strings use 0.35 of it.
+    cutoff : float or dict, optional
+        Å, between neighbours, or of each species; default: the first minimum of its g(r), which in a short run may be that of the noise, so
+        give it where runs are compared. Strings use 0.35 of it.
     time : float or sequence, optional
         Lag times, ps; default eight, evenly in the logarithm up to a quarter of the run.
     origins : int or None
@@ -56,10 +57,10 @@ def clusters(
         raise GlasslibError(f"fraction must be between 0 and 1, not {fraction!r}")
     names = symbols(replicas)
     widest = min(half_width(t.cell) for t in replicas)
-    if cutoff is not None:
-        cutoffs = np.full(len(names), positive("cutoff", cutoff)[0])
-    else:
-        cutoffs = np.array([min(default_cutoff(replicas, s, s), widest) for s in names])
+    given = cutoff if isinstance(cutoff, dict) else dict.fromkeys(names, cutoff)
+    cutoffs = np.array([default_cutoff(replicas, s, s, given.get(s)) for s in names])
+    guessed = np.array([given.get(s) is None for s in names])
+    cutoffs = np.where(guessed, np.minimum(cutoffs, widest), cutoffs)
     if cutoffs.max() > widest:
         raise GlasslibError(f"cutoff must be below half the width of the cell ({widest:.2f} Å)")
     if time is None:
