@@ -7,7 +7,7 @@ from ..errors import GlasslibError
 from .coordination import default_cutoff
 from .dataset import dataset, described
 from .displacements import centre_of_mass, checked, constant_cell, symbols
-from .lags import chosen_lags, frame_pairs
+from .lags import chosen_lags, few_lags, frame_pairs
 from .neighbours import half_width
 from .statistics import block_count, block_sums, jackknife
 
@@ -63,11 +63,7 @@ def clusters(
     cutoffs = np.where(guessed, np.minimum(cutoffs, widest), cutoffs)
     if cutoffs.max() > widest:
         raise GlasslibError(f"cutoff must be below half the width of the cell ({widest:.2f} Å)")
-    if time is None:
-        every = chosen_lags(replicas)
-        unit = frame_pairs(replicas[0], every[:1], 1).lag[0] / every[0]
-        time = np.geomspace(every[0] * unit, max(every[-1] * unit / 4, every[0] * unit), LAGS)
-    lags = chosen_lags(replicas, time)
+    lags = chosen_lags(replicas, time) if time is not None else few_lags(replicas, LAGS)
     pairs, values = [], []
     for replica in replicas:
         mine = frame_pairs(replica, lags, origins)

@@ -9,6 +9,7 @@ from numba import njit, prange
 
 from ..errors import GlasslibError
 from .lags import chosen_lags, frame_pairs
+from .statistics import block_count, block_sums, jackknife
 
 PART_BYTES = 270_000_000  # of positions held at a time
 SUM_BYTES = 100_000_000  # of partial sums
@@ -165,6 +166,12 @@ def correlate(replicas, kernel, values, width, time=None, origins=1000, drift=Tr
     pairs = [frame_pairs(replica, lags, origins) for replica in replicas]
     values = np.atleast_1d(np.asarray(values, float))
     return pairs, [pair_means(r, p, kernel, values, width, drift) for r, p in zip(replicas, pairs, strict=True)]
+
+
+def averaged(replicas, kernel, values, time, origins, n_blocks, drift):
+    """Mean of a kernel with one result for each of `values` [species, values, lags], its standard error, and the lag times in ps."""
+    pairs, found = correlate(replicas, kernel, values, len(values), time, origins, drift)
+    return *jackknife(*block_sums(pairs, found, block_count(replicas, n_blocks))), pairs[0].lag
 
 
 def positive(name, values):

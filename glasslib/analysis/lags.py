@@ -145,6 +145,13 @@ def chosen_lags(trajectories, time=None, per_decade=20):
     return lags if len(lags) <= ALL_LAGS else thinned(lags, counts, per_decade)
 
 
+def few_lags(trajectories, count):
+    """At most `count` lag times, in ticks, evenly in the logarithm from the shortest to a quarter of the longest."""
+    every = chosen_lags(trajectories)
+    unit = ticks(trajectories[0])[1]
+    return chosen_lags(trajectories, unit * np.geomspace(every[0], max(every[-1] / 4, every[0]), count))
+
+
 def frame_pairs(trajectory, lags, origins=1000):
     """Pairs of frames for given lags.
 

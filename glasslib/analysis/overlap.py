@@ -1,8 +1,7 @@
 """Overlap with an earlier configuration."""
 
 from .dataset import dataset, described
-from .displacements import checked, correlate, positive, symbols, within
-from .statistics import block_count, block_sums, jackknife
+from .displacements import averaged, checked, positive, symbols, within
 
 A = (0.5, 1.0)  # Å: larger than a vibration, smaller than a jump; our choice
 
@@ -25,12 +24,10 @@ def overlap(trajectory_or_replicas, *, a=A, time=None, origins=1000, n_blocks=No
     """
     replicas = checked(trajectory_or_replicas)
     a = positive("a", a)
-    pairs, values = correlate(replicas, within, a, len(a), time, origins, drift)
-    sums, counts = block_sums(pairs, values, block_count(replicas, n_blocks))
-    value, sem = jackknife(sums, counts)
+    value, sem, lag = averaged(replicas, within, a, time, origins, n_blocks, drift)
     options = {"a": a, "time": time, "origins": origins, "n_blocks": n_blocks, "drift": drift}
     return dataset(
         {"Q": (("species", "a", "time"), value, sem, "1", "overlap")},
-        {"species": symbols(replicas), "a": a, "time": pairs[0].lag},
+        {"species": symbols(replicas), "a": a, "time": lag},
         described("overlap", replicas, options),
     )

@@ -1,8 +1,7 @@
 """Self part of the intermediate scattering function."""
 
 from .dataset import dataset, described
-from .displacements import checked, correlate, isotropic_waves, positive, symbols
-from .statistics import block_count, block_sums, jackknife
+from .displacements import averaged, checked, isotropic_waves, positive, symbols
 
 Q = (0.95, 1.7, 2.05)  # 1/Å: sodium channels, first sharp peak of the network, sodium; our choice of standard values
 
@@ -27,12 +26,10 @@ def self_intermediate_scattering(trajectory_or_replicas, *, q=Q, time=None, orig
     """
     replicas = checked(trajectory_or_replicas)
     q = positive("q", q)
-    pairs, values = correlate(replicas, isotropic_waves, q, len(q), time, origins, drift)
-    sums, counts = block_sums(pairs, values, block_count(replicas, n_blocks))
-    value, sem = jackknife(sums, counts)
+    value, sem, lag = averaged(replicas, isotropic_waves, q, time, origins, n_blocks, drift)
     options = {"q": q, "time": time, "origins": origins, "n_blocks": n_blocks, "drift": drift}
     return dataset(
         {"F_s": (("species", "q", "time"), value, sem, "1", "self-intermediate scattering function")},
-        {"species": symbols(replicas), "q": q, "time": pairs[0].lag},
+        {"species": symbols(replicas), "q": q, "time": lag},
         described("self_intermediate_scattering", replicas, options),
     )

@@ -5,7 +5,7 @@ import numpy as np
 from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import centre_of_mass, checked, constant_cell, symbols
-from .lags import chosen_lags, frame_pairs
+from .lags import chosen_lags, few_lags, frame_pairs
 from .neighbours import batches, distance_histogram, folded, half_width, pair_names
 from .statistics import block_count, jackknife
 from .van_hove_self import bins, shells
@@ -48,11 +48,7 @@ def van_hove_distinct(trajectory_or_replicas, *, r=None, time=None, origins=40, 
     low, width, count = bins(r)
     if low + width * count > widest * (1 + 1e-9):
         raise GlasslibError(f"r goes beyond half the width of the cell ({widest:.2f} Å): shorten it or use more atoms")
-    if time is None:
-        every = chosen_lags(replicas)
-        unit = frame_pairs(replicas[0], every[:1], 1).lag[0] / every[0]
-        time = np.geomspace(every[0] * unit, max(every[-1] * unit / 4, every[0] * unit), LAGS)
-    lags = chosen_lags(replicas, time)
+    lags = chosen_lags(replicas, time) if time is not None else few_lags(replicas, LAGS)
     blocks = block_count(replicas, n_blocks)
     sums, counts = [], []
     for replica in replicas:
