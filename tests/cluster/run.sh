@@ -25,6 +25,10 @@ stop() {
     sleep 1
     for pid in $(printf '%s\n' "${PIDS[@]}" | tac); do kill "$pid" 2>/dev/null || true; done
     wait 2>/dev/null || true
+    for signal in TERM KILL; do
+        for pid in $(ours); do echo "ending what is left: $pid $(tr '\0' ' ' < "/proc/$pid/cmdline" | cut -c 1-80)"; kill -$signal "$pid" 2>/dev/null || true; done
+        sleep 1
+    done
     [ "$(readlink "$SYSTEM")" != "$SLURM_CONF" ] || rm "$SYSTEM"
     if [ $status != 0 ]; then tail -n 8 "$WORK"/*.log "$WORK"/*/snakemake.out 2>/dev/null || true; fi
     [ -n "${KEEP:-}" ] && echo "kept: $WORK" || rm -rf "$WORK"
@@ -32,6 +36,12 @@ stop() {
 }
 trap stop EXIT
 trap 'exit 143' INT TERM
+
+ours() { # processes at work in our folder: jobs of the node that was set down are nobody's children
+    for cwd in /proc/[0-9]*/cwd; do
+        case "$(readlink "$cwd")" in "$WORK"/*) cwd=${cwd#/proc/}; echo "${cwd%/cwd}" ;; esac
+    done
+}
 
 say() { echo "$(date +%T) $*"; }
 
