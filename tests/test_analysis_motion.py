@@ -319,6 +319,31 @@ def test_relaxation_time_of_an_exponential_is_its_time():
     assert int(early.reached[0]) == -1 and np.isnan(float(early.tau[0]))
 
 
+def test_the_order_of_atoms_may_differ_between_replicas():
+    """Every random start shuffles its atoms; runs from several are replicas all the same."""
+    first, second = walk(1, 40), walk(2, 40)
+    order = np.random.default_rng(5).permutation(second.n_atoms)
+    shuffled = Trajectory(second.positions[:, order], second.species[order], CELL, second.time)
+    assert not np.array_equal(shuffled.species, first.species)
+    for function, options in (
+        (analysis.mean_squared_displacement, {}),
+        (analysis.overlap, {}),
+        (analysis.four_point_susceptibility, {}),
+        (analysis.coherent_intermediate_scattering, {"q": 1.0}),
+        (analysis.van_hove_distinct, {}),
+        (analysis.radial_distribution, {}),
+        (analysis.structure_factor, {"radiation": None}),
+        (analysis.bond_correlation, {"pair": "O-Na", "cutoff": 4.0}),
+        (analysis.hops, {"interval": 0.5, "window": 2}),
+        (analysis.dynamic_length, {"time": 1.0}),
+    ):
+        a, b = function([first, second], **options), function([first, shuffled], **options)
+        for name in a.data_vars:
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-6, atol=1e-9, err_msg=f"{function.__name__} {name}")
+    with pytest.raises(GlasslibError, match="another configuration"):
+        analysis.propensity([second, shuffled])
+
+
 def boxed(D, sem, length, atoms):
     """A result of diffusion_coefficient in a cube."""
     data = {"D": ("species", D), "D_sem": ("species", sem), "diffusive": ("species", [1, 0])}

@@ -16,7 +16,7 @@ SUM_BYTES = 100_000_000  # of partial sums
 
 
 def checked(trajectory_or_replicas):
-    """Replicas as a list, all of the same atoms.
+    """Replicas as a list, all with as many atoms of each species; their order may differ, as in runs from different random starts.
 
     Raises
     ------
@@ -40,8 +40,8 @@ def checked(trajectory_or_replicas):
             raise GlasslibError(
                 f"a replica must be a Trajectory, not {type(replica).__name__}: open files with Trajectory.open"
             )
-        if not np.array_equal(replica.species, replicas[0].species):
-            raise GlasslibError("replicas must hold the same atoms in the same order")
+        if not np.array_equal(np.sort(replica.species), np.sort(replicas[0].species)):
+            raise GlasslibError("replicas must hold the same atoms: as many of each species")
     return replicas
 
 

@@ -44,7 +44,8 @@ def propensity(replicas, *, time=None, drift=True):
         raise GlasslibError("propensity needs two runs at least, from one configuration with different velocities")
     first = np.asarray(runs[0].positions[0], np.float64)
     for k, run in enumerate(runs):
-        if np.abs(np.asarray(run.positions[0], np.float64) - first).max() > SAME:
+        moved_away = np.abs(np.asarray(run.positions[0], np.float64) - first).max() > SAME
+        if moved_away or not np.array_equal(run.species, runs[0].species):
             raise GlasslibError(
                 f"run {k} starts from another configuration than run 0: propensity needs one configuration, new velocities"
             )
