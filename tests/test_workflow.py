@@ -71,7 +71,7 @@ def test_a_composition_may_name_the_size_of_its_box():
     profile = workflow.load_profile("size")
     given = workflow.parameters(profile, "04_simulation", "runs/size", composition="NS2@1500")
     assert given["composition"] == "NS2" and given["atoms"] == 1500
-    assert "1503 atoms, 1 runs" in workflow.plan(profile)
+    assert "1503 atoms, 2 runs" in workflow.plan(profile)
 
 
 def test_results_of_several_boxes_are_found_by_their_melt():
