@@ -14,12 +14,13 @@ import numpy as np
 from glasslib import dynamics, load_potential, workflow
 from glasslib.files import sha256
 from glasslib.potential import files
+from glasslib.provenance import relative
 from glasslib.trajectory import Trajectory
 
 
 def stages(temperature, timestep, produce):
     """Melt, hold, then no thermostat."""
-    melt = {"ensemble": "nvt", "thermostat": "langevin", "temperature": 4500, "damping": 0.02, "length": 1}
+    melt = {"ensemble": "nvt", "thermostat": "langevin", "temperature": 1.2 * temperature, "damping": 0.02, "length": 1}
     held = {"ensemble": "nvt", "temperature": temperature, "damping": 0.1, "timestep": timestep, "length": 3}
     free = {"ensemble": "nve", "timestep": timestep, "length": produce, "output": "linear", "interval": 1}
     return [melt, held, free]
@@ -53,7 +54,7 @@ def main():
     time, energy = log["time"][free], 1000 * log["conserved_energy"][free] / len(melt)  # ps, meV/atom
     slope, error = drift(time, energy)
     for path in weights:
-        print(f"{path}: sha256 {sha256(path)[:16]}")
+        print(f"{relative(path)}: sha256 {sha256(path)[:16]}")
     print(f"{len(melt)} atoms, {options.timestep:g} fs, {log['temperature'][free].mean():.0f} K without a thermostat")
     print(f"drift {100 * slope:+.3f} ± {100 * error:.3f} meV/atom in 100 ps; the energy scatters by {energy.std():.3f}")
     print(f"kinetic energy scatters by {1000 * log['kinetic_energy'][free].std() / len(melt):.2f} meV/atom")
