@@ -84,6 +84,7 @@ class Fast:
         return {
             "up": (mix, gate1, bias1, gate2, bias2),
             "down": (mix, mix_t, gate1_t, gate2, bias2, gate2_t),
+            "turn": (mix_t, gate1_t, gate2_t),
             "send": (phi1, b1, phi2, b2),
             "unsend": (phi1_t, phi2_t),
         }
@@ -107,16 +108,15 @@ class Fast:
         F, L = self.size, len(self.layers)
         if atoms != self._atoms:
             self._atoms = atoms
-            self.v_in = [np.zeros((atoms, 3, F), np.float32)] + [
-                np.empty((atoms, 3, F), np.float32) for _ in range(L - 1)
-            ]
-            self.v_message = [np.empty((3 * atoms, F), np.float32) for _ in range(L)]
-            self.gate_hidden = [np.empty((atoms, F), np.float32) for _ in range(L)]
-            self.phi_hidden, self.phi3 = (
-                [None] + [np.empty((atoms, F), np.float32) for _ in range(L - 1)] for _ in range(2)
-            )
-            self.sends = [self.first_sends] + [np.empty((atoms, 5 * F), np.float32) for _ in range(L - 1)]
-            self.grads = [np.empty((atoms, 4 * F), np.float32) for _ in range(2)]
+
+            def rows(width, count=L - 1):
+                return [np.empty((atoms, width), np.float32) for _ in range(count)]
+
+            self.vectors = [v.reshape(3 * atoms, F) for v in rows(3 * F, L)]
+            self.gate_hidden = rows(F)
+            self.phi_hidden, self.phi3 = [None, *rows(F)], [None, *rows(F)]
+            self.sends = [self.first_sends, *rows(5 * F)]
+            (self.grads,) = rows(4 * F, 1)
             self.count = np.empty(atoms, np.int64)
         if edges > self._edges:
             self._edges = edges = int(1.1 * edges) + 64
@@ -137,7 +137,7 @@ class Fast:
         energies [atoms] eV, forces [atoms, 3] eV/Å, virial [3, 3] eV (dE/dε)
         """
         self.neighbours.update(atoms)
-        n, first, F = len(atoms), self.neighbours.first, self.size
+        n, first = len(atoms), self.neighbours.first
         self._room(n, len(self.neighbours.neighbour))
         energy, forces, virials = np.empty(n), np.empty((n, 3)), np.empty((-(-n // kernels.block_size(n)), 3, 3))
         kernels.edges(
@@ -148,35 +148,29 @@ class Fast:
         s = self.embedding[kinds]
         last = len(self.layers) - 1
         geometry = self.unit, self.piece, self.part
-        empty = np.empty((0, F), np.float32)
+        per_length, scale = np.float32(self.pieces / self.cutoff), np.float32(self.scale)
         with blas_on_one_thread():
             for k, layer in enumerate(self.layers):
-                above = None if k == last else k + 1
                 to = self.kind if k == 0 else self.to
-                after = (
-                    (np.empty((0, 3, F), np.float32), empty, empty, empty)
-                    if k == last
-                    else (self.v_in[above], self.phi_hidden[above], self.phi3[above], self.sends[above])
-                )
-                send = self.layers[min(k + 1, last)]["send"]
+                received = (
+                    k > 0, first, self.count, to, *geometry, self.tables[k], self.sends[k], s, self.vectors[k]
+                )  # fmt: skip
+                if k == last:
+                    kernels.turn(*received, *layer["up"], *layer["turn"], *self.readout, scale, self.grads, energy)
+                    break
                 kernels.interact(
-                    k > 0, k == last, first, self.count, to, *geometry, self.tables[k], self.sends[k], s, self.v_in[k],
-                    self.v_message[k], self.gate_hidden[k], *layer["up"], *send, *after,
+                    *received, self.gate_hidden[k], *layer["up"], *self.layers[k + 1]["send"], self.vectors[k + 1],
+                    self.phi_hidden[k + 1], self.phi3[k + 1], self.sends[k + 1],
                 )  # fmt: skip
-            out1, out1_t, out_bias, out2, constant = self.readout
-            grads, spare = self.grads
-            kernels.top(
-                s, out1, out1_t, out_bias, out2, constant, self.v_message[last], self.gate_hidden[last], *self.layers[last]["down"],
-                grads, energy, np.float32(self.scale),
-            )  # fmt: skip
-            per_length = np.float32(self.pieces / self.cutoff)
+            grads = self.grads
             for k in range(last, 0, -1):
+                below = self.sends[k]  # whose own rows are the last thing that needs them
                 kernels.return_messages(
-                    first, self.count, self.to, *geometry, per_length, self.tables[k], self.sends[k], grads, self.g, self.v_in[k],
-                    self.phi3[k], self.phi_hidden[k], *self.layers[k]["unsend"], self.v_message[k - 1], self.gate_hidden[k - 1],
-                    *self.layers[k - 1]["down"], spare,
+                    first, self.count, self.to, *geometry, per_length, self.tables[k], self.sends[k], grads, self.g, self.phi3[k],
+                    self.phi_hidden[k], *self.layers[k]["unsend"], self.vectors[k - 1], self.gate_hidden[k - 1],
+                    *self.layers[k - 1]["down"], below,
                 )  # fmt: skip
-                grads, spare = spare, grads
+                grads = below
         kernels.return_first(
             first, self.count, self.to, *geometry, per_length, self.tables[0], self.sends[0], kinds, grads, self.g
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """Compiled loops of the fast PaiNN: geometry of edges, messages, their adjoint, and the dense layers of a block of atoms.
 
 Layout: an atom's F numbers of several kinds ("rows") lie interleaved in groups of 16 lanes, so that one group of every row is a
-constant offset away and loops over lanes become vector instructions: `sends` [atoms × 5F] = φ₁, φ₂, q (3); `grads` [atoms × 4F] =
+constant offset away and loops over lanes become vector instructions: `sends` [atoms × 5F] = φ₁, φ₂, q (3); `grads` [atoms × 4F, at least] =
 g_s, g_v (3); a filter's `table` [nodes × 6F] = value and slope of W₁, W₂, W₃, slopes in the unit of the nodes' distance.
 """
 
@@ -199,85 +199,101 @@ def silu_back(x, grad):
             grad[i, f] *= p * (f32(1) + y * (f32(1) - p))
 
 
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
+def messages(deep, low, high, first, count, to, unit, piece, part, table, sends, s, v, vectors, inputs):
+    """Messages that a block of atoms receives, added to its scalars `s` and vectors `v` (zero if not `deep`): results in `s`, in
+    `inputs` [m, 2F] (first half) and in `vectors` [3m, F]."""
+    size = s.shape[1]
+    out = np.empty(4 * size, np.float32)
+    for i in range(low, high):
+        receive(first[i], first[i] + count[i], to, unit, piece, part, table, sends, out, size, deep)
+        at = 3 * (i - low)
+        for c in range(size // LANES):
+            for k in range(LANES):
+                f, o = c * LANES + k, c * 4 * LANES + k
+                value = s[i, f] + out[o]
+                s[i, f] = value
+                inputs[i - low, f] = value
+                x, y, z = out[o + 16], out[o + 32], out[o + 48]
+                if deep:
+                    x, y, z = x + v[3 * i, f], y + v[3 * i + 1, f], z + v[3 * i + 2, f]
+                vectors[at, f], vectors[at + 1, f], vectors[at + 2, f] = x, y, z
+
+
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
+def update(low, vectors, inputs, s, mix, gate1, bias1, gate2, bias2):
+    """The update of a block: adds to its scalars; returns what else depends on it, and the gate's hidden numbers and their activations."""
+    m, size = len(inputs), s.shape[1]
+    uw = np.dot(vectors, mix)
+    for i in range(m):
+        for f in range(size):
+            x, y, z = uw[3 * i, size + f], uw[3 * i + 1, size + f], uw[3 * i + 2, size + f]
+            inputs[i, size + f] = np.sqrt(x * x + y * y + z * z + f32(1e-8))
+    hidden = np.dot(inputs, gate1)
+    active = np.empty_like(hidden)
+    silu(hidden, bias1, active)
+    a = np.dot(active, gate2)
+    for i in range(m):
+        for f in range(size):
+            dot = (
+                uw[3 * i, f] * uw[3 * i, size + f]
+                + uw[3 * i + 1, f] * uw[3 * i + 1, size + f]
+                + uw[3 * i + 2, f] * uw[3 * i + 2, size + f]
+            )
+            s[low + i, f] += a[i, 2 * size + f] + bias2[2 * size + f] + (a[i, size + f] + bias2[size + f]) * dot
+    return uw, a, hidden, active
+
+
 @numba.njit(parallel=True, fastmath=FAST, error_model="numpy", cache=True)
-def interact(deep, last, first, count, to, unit, piece, part, table, sends, s, v_in, v_message, gate_hidden, mix, gate1, bias1, gate2, bias2,
+def interact(deep, first, count, to, unit, piece, part, table, sends, s, v, gate_hidden, mix, gate1, bias1, gate2, bias2,
              phi1, b1, phi2, b2, v_next, phi_hidden, phi3, sends_next):  # fmt: skip
-    """One interaction: messages, update, and what the atoms send next. Keeps what the adjoint needs."""
+    """One interaction but the last: messages, update, and what the atoms send next. Keeps what the adjoint needs: `v` [3n, F] becomes
+    the vectors after the messages, `v_next` those after the update."""
     n, size = s.shape
-    groups = size // LANES
     step = block_size(n)
     for block in prange((n + step - 1) // step):
         low, high = block * step, min(n, (block + 1) * step)
         m = high - low
-        out = np.empty(4 * size, np.float32)
         vectors = np.empty((3 * m, size), np.float32)
         inputs = np.empty((m, 2 * size), np.float32)
-        for i in range(low, high):
-            receive(first[i], first[i] + count[i], to, unit, piece, part, table, sends, out, size, deep)
-            for c in range(groups):
-                for k in range(LANES):
-                    f, o = c * LANES + k, c * 4 * LANES + k
-                    value = s[i, f] + out[o]
-                    s[i, f] = value
-                    inputs[i - low, f] = value
-                    vectors[3 * (i - low), f] = v_in[i, 0, f] + out[o + 16]
-                    vectors[3 * (i - low) + 1, f] = v_in[i, 1, f] + out[o + 32]
-                    vectors[3 * (i - low) + 2, f] = v_in[i, 2, f] + out[o + 48]
-        v_message[3 * low : 3 * high] = vectors
-        uw = np.dot(vectors, mix)
-        for i in range(m):
-            for f in range(size):
-                x, y, z = uw[3 * i, size + f], uw[3 * i + 1, size + f], uw[3 * i + 2, size + f]
-                inputs[i, size + f] = np.sqrt(x * x + y * y + z * z + f32(1e-8))
-        hidden = np.dot(inputs, gate1)
-        active = np.empty_like(hidden)
-        silu(hidden, bias1, active)
+        messages(deep, low, high, first, count, to, unit, piece, part, table, sends, s, v, vectors, inputs)
+        v[3 * low : 3 * high] = vectors
+        uw, a, hidden, active = update(low, vectors, inputs, s, mix, gate1, bias1, gate2, bias2)
         gate_hidden[low:high] = hidden
-        a = np.dot(active, gate2)
+        advance(vectors, uw, a, bias2)
+        v_next[3 * low : 3 * high] = vectors
+        hidden = np.dot(s[low:high], phi1)
+        silu(hidden, b1, active)
+        phi_hidden[low:high] = hidden
+        a = np.dot(active, phi2)
         for i in range(m):
-            for f in range(size):
-                dot = (
-                    uw[3 * i, f] * uw[3 * i, size + f]
-                    + uw[3 * i + 1, f] * uw[3 * i + 1, size + f]
-                    + uw[3 * i + 2, f] * uw[3 * i + 2, size + f]
-                )
-                s[low + i, f] += a[i, 2 * size + f] + bias2[2 * size + f] + (a[i, size + f] + bias2[size + f]) * dot
-        if not last:
-            for i in range(m):
-                for f in range(size):
-                    gate = a[i, f] + bias2[f]
-                    for k in range(3):
-                        v_next[low + i, k, f] = vectors[3 * i + k, f] + gate * uw[3 * i + k, f]
-            hidden = np.dot(s[low:high], phi1)
-            silu(hidden, b1, active)
-            phi_hidden[low:high] = hidden
-            a = np.dot(active, phi2)
-            for i in range(m):
-                for c in range(groups):
-                    for k in range(LANES):
-                        f, o = c * LANES + k, c * 5 * LANES + k
-                        third = a[i, 2 * size + f] + b2[2 * size + f]
-                        phi3[low + i, f] = third
-                        sends_next[low + i, o] = a[i, f] + b2[f]
-                        sends_next[low + i, o + 16] = a[i, size + f] + b2[size + f]
-                        sends_next[low + i, o + 32] = third * v_next[low + i, 0, f]
-                        sends_next[low + i, o + 48] = third * v_next[low + i, 1, f]
-                        sends_next[low + i, o + 64] = third * v_next[low + i, 2, f]
+            for c in range(size // LANES):
+                for k in range(LANES):
+                    f, o = c * LANES + k, c * 5 * LANES + k
+                    third = a[i, 2 * size + f] + b2[2 * size + f]
+                    phi3[low + i, f] = third
+                    sends_next[low + i, o] = a[i, f] + b2[f]
+                    sends_next[low + i, o + 16] = a[i, size + f] + b2[size + f]
+                    sends_next[low + i, o + 32] = third * vectors[3 * i, f]
+                    sends_next[low + i, o + 48] = third * vectors[3 * i + 1, f]
+                    sends_next[low + i, o + 64] = third * vectors[3 * i + 2, f]
 
 
 @numba.njit(inline="always", fastmath=FAST, error_model="numpy")
-def update_back(low, high, gs, gv, v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t, grads):
+def advance(vectors, uw, a, bias2):
+    """Vectors of a block from before the update to after it."""
+    size = vectors.shape[1]
+    for i in range(len(a)):
+        for f in range(size):
+            gate = a[i, f] + bias2[f]
+            for k in range(3):
+                vectors[3 * i + k, f] += gate * uw[3 * i + k, f]
+
+
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
+def update_back(low, gs, gv, uw, a, hidden, mix_t, gate1_t, bias2, gate2_t, grads):
     """Adjoint of the update for a block: gs [m, F], gv [3m, F] with respect to what left it → `grads` of what came in."""
     m, size = gs.shape
-    vectors = v_message[3 * low : 3 * high]
-    hidden = gate_hidden[low:high]
-    uw = np.dot(vectors, mix)
-    active = np.empty((m, size), np.float32)
-    for i in range(m):
-        for f in range(size):
-            y = hidden[i, f]
-            active[i, f] = y * sigmoid(y)
-    a = np.dot(active, gate2)
     ga = np.empty((m, 3 * size), np.float32)
     for i in range(m):
         for f in range(size):
@@ -310,34 +326,39 @@ def update_back(low, high, gs, gv, v_message, gate_hidden, mix, mix_t, gate1_t, 
 
 
 @numba.njit(parallel=True, fastmath=FAST, error_model="numpy", cache=True)
-def top(s, out1, out1_t, out_bias, out2, constant, v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t,
-        grads, energy, scale):  # fmt: skip
-    """Energies of the atoms from their final scalars, then the adjoint down through the last update."""
+def turn(deep, first, count, to, unit, piece, part, table, sends, s, v, mix, gate1, bias1, gate2, bias2, mix_t, gate1_t, gate2_t,
+         out1, out1_t, out_bias, out2, constant, scale, grads, energy):  # fmt: skip
+    """The last interaction and the energies of the atoms, then the adjoint down through its update: of a block at a time, so that nothing
+    needs keeping. The vectors that leave the last update are never used."""
     n, size = s.shape
     step = block_size(n)
     for block in prange((n + step - 1) // step):
         low, high = block * step, min(n, (block + 1) * step)
         m = high - low
-        hidden = np.dot(s[low:high], out1)
-        active = np.empty_like(hidden)
-        silu(hidden, out_bias, active)
-        back = np.empty_like(hidden)
+        vectors = np.empty((3 * m, size), np.float32)
+        inputs = np.empty((m, 2 * size), np.float32)
+        messages(deep, low, high, first, count, to, unit, piece, part, table, sends, s, v, vectors, inputs)
+        uw, a, hidden, _ = update(low, vectors, inputs, s, mix, gate1, bias1, gate2, bias2)
+        readout = np.dot(s[low:high], out1)
+        active, back = np.empty_like(readout), np.empty_like(readout)
+        silu(readout, out_bias, active)
         for i in range(m):
             value = 0.0
-            for f in range(hidden.shape[1]):
+            for f in range(readout.shape[1]):
                 value += active[i, f] * out2[f]
                 back[i, f] = out2[f] * scale
             energy[low + i] += (value + constant) * scale
-        silu_back(hidden, back)
+        silu_back(readout, back)
         gs = np.dot(back, out1_t)
-        gv = np.zeros((3 * m, size), np.float32)
-        update_back(low, high, gs, gv, v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t, grads)
+        vectors[:] = f32(0)
+        update_back(low, gs, vectors, uw, a, hidden, mix_t, gate1_t, bias2, gate2_t, grads)
 
 
 @numba.njit(parallel=True, fastmath=FAST, error_model="numpy", cache=True)
-def return_messages(first, count, to, unit, piece, part, pieces_per_length, table, sends, grads, g, v_in, phi3, phi_hidden, phi1_t, phi2_t,
-                    v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t, grads_below):  # fmt: skip
-    """Adjoint of one layer's messages and of the update of the layer below it."""
+def return_messages(first, count, to, unit, piece, part, pieces_per_length, table, sends, grads, g, phi3, phi_hidden, phi1_t, phi2_t,
+                    v, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t, grads_below):  # fmt: skip
+    """Adjoint of one layer's messages and of the update of the layer below it. `grads_below` may share memory with `sends`: a block
+    is written when its atoms' own rows, the only ones read, have been used."""
     n, size = phi3.shape
     step = block_size(n)
     for block in prange((n + step - 1) // step):
@@ -347,31 +368,40 @@ def return_messages(first, count, to, unit, piece, part, pieces_per_length, tabl
         gphi = np.empty((m, 3 * size), np.float32)
         gv = np.empty((3 * m, size), np.float32)
         gs = np.empty((m, size), np.float32)
+        vectors, hidden = v[3 * low : 3 * high].copy(), gate_hidden[low:high]
+        uw = np.dot(vectors, mix)  # the update below once more, for it is cheaper than to keep it
+        for i in range(m):
+            for f in range(size):
+                y = hidden[i, f]
+                gs[i, f] = y * sigmoid(y)
+        a = np.dot(gs, gate2)
+        advance(vectors, uw, a, bias2)
         for i in range(low, high):
             give_back(
                 first[i], first[i] + count[i], to, unit, piece, part, pieces_per_length, table, sends[i], grads, out, g, size, True
             )  # fmt: skip
+            at = 3 * (i - low)
             for c in range(size // LANES):
                 for k in range(LANES):
-                    f, a, o = c * LANES + k, c * 5 * LANES + k, c * 4 * LANES + k
-                    x, y, z, third = out[a + 32], out[a + 48], out[a + 64], phi3[i, f]
-                    gphi[i - low, f] = out[a]
-                    gphi[i - low, size + f] = out[a + 16]
-                    gphi[i - low, 2 * size + f] = x * v_in[i, 0, f] + y * v_in[i, 1, f] + z * v_in[i, 2, f]
-                    gs[i - low, f] = grads[i, o]
-                    gv[3 * (i - low), f] = grads[i, o + 16] + third * x
-                    gv[3 * (i - low) + 1, f] = grads[i, o + 32] + third * y
-                    gv[3 * (i - low) + 2, f] = grads[i, o + 48] + third * z
+                    f, o, b = c * LANES + k, c * 5 * LANES + k, c * 4 * LANES + k
+                    x, y, z, third = out[o + 32], out[o + 48], out[o + 64], phi3[i, f]
+                    gphi[i - low, f] = out[o]
+                    gphi[i - low, size + f] = out[o + 16]
+                    gphi[i - low, 2 * size + f] = x * vectors[at, f] + y * vectors[at + 1, f] + z * vectors[at + 2, f]
+                    gs[i - low, f] = grads[i, b]
+                    gv[at, f] = grads[i, b + 16] + third * x
+                    gv[at + 1, f] = grads[i, b + 32] + third * y
+                    gv[at + 2, f] = grads[i, b + 48] + third * z
         back = np.dot(gphi, phi2_t)
         silu_back(phi_hidden[low:high], back)
         gs += np.dot(back, phi1_t)
-        update_back(low, high, gs, gv, v_message, gate_hidden, mix, mix_t, gate1_t, gate2, bias2, gate2_t, grads_below)
+        update_back(low, gs, gv, uw, a, hidden, mix_t, gate1_t, bias2, gate2_t, grads_below)
 
 
 @numba.njit(parallel=True, fastmath=FAST, error_model="numpy", cache=True)
 def return_first(first, count, to, unit, piece, part, pieces_per_length, table, sends, species, grads, g):
     """Adjoint of the first layer's messages: only the edges' vectors matter, there is nothing below."""
-    size = grads.shape[1] // 4
+    size = sends.shape[1] // 5
     for i in prange(len(count)):
         out = np.empty(5 * size, np.float32)
         give_back(
