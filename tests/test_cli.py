@@ -1,6 +1,7 @@
 """The command: every step can be asked for help, and every bad input ends in one line that says what to do."""
 
 import re
+from pathlib import Path
 
 import h5py
 import pytest
@@ -68,7 +69,7 @@ def test_bad_input_is_one_line_and_writes_nothing(monkeypatch, capsys, tmp_path,
     words, named = BAD[case]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.txt").write_text("no atoms in here\n")
-    (tmp_path / "seed.extxyz").write_bytes((cli.Path(__file__).parents[1] / "data/frames/seed.extxyz").read_bytes())
+    (tmp_path / "seed.extxyz").write_bytes((Path(__file__).parents[1] / "data/frames/seed.extxyz").read_bytes())
     with h5py.File("other.h5", "w") as file:
         file["numbers"] = [1, 2, 3]
     (tmp_path / "torn.h5").write_bytes((tmp_path / "other.h5").read_bytes()[:1000])

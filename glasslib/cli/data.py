@@ -1,0 +1,148 @@
+"""From nothing to labelled frames."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import Seed, app, example
+
+
+@app.command(
+    epilog=example(
+        "glasslib structure NS2 melt.extxyz --atoms 300", "glasslib structure 20Na2O-80SiO2 start.extxyz --density 2.3"
+    )
+)
+def structure(
+    composition: str,
+    output: Path,
+    atoms: Annotated[int, typer.Option(help="Wanted number of atoms; rounded to whole formula units.")] = 300,
+    density: Annotated[float | None, typer.Option(help="g/cm³; default: the experimental table.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="K, thermal expansion for the tabulated density.")] = None,
+    seed: Seed = 0,
+):
+    """Make a random starting structure."""
+    import ase.io
+
+    from ..files import atomic
+    from ..systems import random_structure
+
+    made = random_structure(composition, atoms, density, temperature, seed)
+    with atomic(output) as temporary:
+        ase.io.write(temporary, made)
+    print(
+        f"{output}: {len(made)} atoms ({made.info['rounding']:+d} to whole formula units), {made.info['density']:.3f} g/cm³"
+    )
+
+
+@app.command(epilog=example("glasslib sample queue.extxyz --number 150 --seed 7"))
+def sample(
+    output: Path,
+    number: Annotated[int, typer.Option(help="Configurations to make.", min=1)] = 100,
+    atoms: Annotated[int, typer.Option(help="Atoms of each, rounded to whole formula units.")] = 63,
+    seed: Seed = 0,
+):
+    """Make melts to label, with classical potentials: all compositions, temperatures and densities in turn."""
+    from ..reference import sampling
+    from ..reference.frames import write_plain
+
+    made = sampling.sample(number, seed, atoms)
+    write_plain(output, made)
+    print(f"{output}: {len(made)} configurations")
+
+
+@app.command(epilog=example("glasslib propose queue.extxyz --potential committee --number 30 --name painn4 --seed 4"))
+def propose(
+    output: Path,
+    potential: Annotated[str, typer.Option(help="A committee, or one potential.")] = "committee",
+    number: Annotated[int, typer.Option(help="Configurations to choose.", min=1)] = 30,
+    runs: Annotated[int | None, typer.Option(help="Melts to explore; default: twice as many.", min=1)] = None,
+    name: Annotated[str, typer.Option(help="First word of the names, one for each round.")] = "painn",
+    known: Annotated[Path, typer.Option(help="Labelled frames.")] = Path("data/frames"),
+    seed: Seed = 0,
+):
+    """Choose configurations to label from melts that a trained potential drives: where its committee disagrees."""
+    from ..reference import active, read_frames
+    from ..reference.frames import write_plain
+    from ..workflow import load_calculator
+
+    chosen = active.propose(load_calculator(potential), number, runs, name, seed, read_frames(known))
+    write_plain(output, chosen)
+    print(f"{output}: {len(chosen)} configurations")
+
+
+@app.command(
+    epilog=example(
+        "glasslib label queue.extxyz --out labels/ --workers 2",
+        "glasslib label queue.extxyz --out labels/ --minutes 60",
+    )
+)
+def label(
+    queue: Path,
+    out: Annotated[Path, typer.Option(help="Folder that gets one file for each labelled frame.")] = Path("labels"),
+    workers: Annotated[int, typer.Option(help="Frames labelled at once, each on its own processes.")] = 1,
+    ranks: Annotated[int, typer.Option(help="MPI processes that share one frame.")] = 1,
+    minutes: Annotated[float | None, typer.Option(help="Begin no frame after so many minutes.")] = None,
+):
+    """Label a queue of configurations with GPAW; killed at any time, the same command goes on."""
+    from ..reference import label_queue
+
+    done = label_queue(queue, out, workers=workers, ranks=ranks, minutes=minutes)
+    print("; ".join(f"{len(names)} {state}" for state, names in done.items()))
+
+
+@app.command(epilog=example("glasslib collect labels/ data/frames/mine.extxyz"))
+def collect(labels: Path, output: Path):
+    """Put finished labels into a data set, with their stress corrected for the finite basis."""
+    from ..reference import collect as collected
+
+    print(f"{output}: {len(collected(labels, output))} frames")
+
+
+@app.command(
+    epilog=example(
+        "glasslib chain runs/chain --workers 2",
+        "glasslib chain runs/tiny --tiny   (four cells of six atoms, a minute)",
+    )
+)
+def chain(
+    out: Path,
+    samples: Annotated[int, typer.Option(help="Configurations of classical melts to choose from.")] = 400,
+    labels: Annotated[int, typer.Option(help="Of which so many are labelled.")] = 300,
+    atoms: Annotated[int, typer.Option(help="In each.")] = 63,
+    workers: Annotated[int, typer.Option(help="Frames labelled at once.")] = 2,
+    minutes: Annotated[float | None, typer.Option(help="Begin no frame after so many minutes.")] = None,
+    seed: Seed = 0,
+    tiny: Annotated[
+        bool, typer.Option("--tiny", help="A coarse trial of every step; the other options are not used.")
+    ] = False,
+):
+    """Sample, select, label, train and validate in one go; killed at any time, the same command goes on."""
+    from ..reference import chain as whole
+
+    if tiny:
+        errors = whole.tiny(out, workers)
+    else:
+        errors = whole.chain(out, samples, labels, atoms, workers, minutes, seed=seed)
+    print(errors.round(2).to_string())
+    print(out)
+
+
+@app.command(
+    epilog=example(
+        "glasslib melts runs/melts/pmmcs.extxyz --number 200 --workers 2",
+        "glasslib melts runs/melts/painn.extxyz --number 100 --potential default --name painn --seed 60",
+    )
+)
+def melts(
+    output: Path,
+    number: Annotated[int, typer.Option(help="Melts to make; each gives three frames.", min=1)] = 200,
+    potential: Annotated[str, typer.Option(help="What drives them: pmmcs, shik, or a trained potential.")] = "pmmcs",
+    name: Annotated[str | None, typer.Option(help="First word of the frames' names; default: the potential.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
+    seed: Seed = 0,
+):
+    """Make melts with GFN1-xTB labels, to learn from beside ab initio frames; killed at any time, the same command goes on."""
+    from ..training.melts import melts as made
+
+    print(f"{output}: {len(made(output, number, potential, name, seed, workers))} frames")

@@ -1,0 +1,59 @@
+"""What a trajectory says, and where a result came from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import GlasslibError
+from .app import app, example
+
+
+@app.command(
+    epilog=example(
+        "glasslib analyse run.h5 --out results/", "glasslib analyse a.h5 b.h5 --out results/   (replicas of one state)"
+    )
+)
+def analyse(
+    trajectories: list[Path],
+    out: Annotated[Path, typer.Option(help="Folder for the NetCDF results.")] = Path("results"),
+):
+    """Compute every observable of a trajectory (H5MD, LAMMPS dump, ASE); several files are replicas of one state."""
+    from .. import analysis
+    from ..trajectory import read
+
+    results = analysis.everything([read(path) for path in trajectories])
+    analysis.save(results, out / f"{trajectories[0].stem}.nc")
+    print(analysis.summary(results))
+    print(out / f"{trajectories[0].stem}.nc")
+
+
+@app.command(epilog=example("glasslib trace data/models/default/potential.safetensors"))
+def trace(path: Path):
+    """Print where an artefact came from, down to the ab initio frames."""
+    from ..provenance import ancestry
+
+    if not path.exists():
+        raise GlasslibError(f"no such file: {path}")
+    for depth, name, remark in ancestry(path):
+        print(f"{'  ' * depth}{name}  [{remark}]")
+
+
+@app.command(epilog=example("glasslib verify"))
+def verify(folder: Annotated[Path, typer.Argument()] = Path("data")):
+    """Compare the shipped data with their manifest."""
+    from ..provenance import verify_manifest
+
+    problems = verify_manifest(folder)
+    if problems:
+        raise GlasslibError(f"{len(problems)} file(s) differ from the manifest: " + "; ".join(problems))
+    print(f"{folder}: every file as listed")
+
+
+@app.command(hidden=True)
+def manifest(folder: Annotated[Path, typer.Argument()] = Path("data")):
+    """Write the manifest anew, after files were added or changed on purpose."""
+    from ..provenance import write_manifest
+
+    write_manifest(folder)
+    print(folder / "MANIFEST.json")

@@ -1,0 +1,120 @@
+"""From frames to a potential, and how good it is."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import GlasslibError
+from .app import app, example
+
+
+@app.command(
+    epilog=example(
+        "glasslib train data/frames --out runs/mine/model",
+        "glasslib train data/frames --out model --set features=64 --set epochs=500",
+        "glasslib train data/frames --out model --initial data/models/default/model",
+    )
+)
+def train(
+    frames: Path,
+    out: Annotated[Path, typer.Option(help="Folder for model, history and checkpoints.")] = Path("model"),
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE of TrainConfig, as often as needed.")
+    ] = None,
+    initial: Annotated[Path | None, typer.Option(help="Model to start from.")] = None,
+    validate: Annotated[
+        bool, typer.Option(help="Keep the weights that do best on validation frames; without, train on those too.")
+    ] = True,
+):
+    """Train a PaiNN potential on labelled frames, split by parent trajectory; killed at any time, the same command goes on."""
+    from ..reference import read_frames, split
+    from ..training import TrainConfig, evaluate
+    from ..training import train as trained
+    from ..workflow import load_calculator, pairs, parse_values
+
+    parts = split(read_frames(frames))
+    config = TrainConfig.of(parse_values(pairs(setting)))
+    if not validate:
+        parts["train"], parts["validation"] = parts["train"] + parts["validation"], []
+    files = sorted(frames.glob("*.extxyz")) if frames.is_dir() else [frames]
+    model = trained(parts["train"], parts["validation"], out, config, initial=initial, inputs=files)
+    print(evaluate(load_calculator(model), parts["test"]).round(2).to_string())
+    print(model)
+
+
+@app.command(
+    epilog=example(
+        "glasslib distil data/frames data/melts --out runs/distilled --initial data/models/pretrained/model",
+    )
+)
+def distil(
+    frames: Path,
+    melts: Annotated[Path, typer.Argument(help="With GFN1-xTB labels, made by `glasslib melts`.")],
+    out: Annotated[Path, typer.Option(help="Folder for teachers and student.")] = Path("runs/distilled"),
+    initial: Annotated[Path | None, typer.Option(help="Model that the direct teacher starts from.")] = None,
+):
+    """Train teachers of two kinds on labelled frames, and one network on the frames and on melts that the teachers label."""
+    from ..reference import read_frames, split
+    from ..reference.frames import read_plain
+    from ..training import evaluate
+    from ..training.distillation import distil as distilled
+    from ..workflow import load_calculator
+
+    files = [sorted(path.glob("*.extxyz")) if path.is_dir() else [path] for path in (frames, melts)]
+    parts = split(read_frames(frames))
+    learned = [atoms for file in files[1] for atoms in read_plain(file)]
+    known = parts["train"] + parts["validation"]
+    model = distilled(known, learned, out, initial, test=parts["test"], inputs=files[0] + files[1])
+    print(evaluate(load_calculator(model), parts["test"]).round(2).to_string())
+    print(model)
+
+
+@app.command(
+    epilog=example(
+        "glasslib curve data/frames runs/learning_curve.csv --sizes 8,15,30,60 --initial data/models/pretrained/model"
+    )
+)
+def curve(
+    frames: Path,
+    out: Path,
+    sizes: Annotated[str, typer.Option(help="Numbers of frames, with commas.")] = "8,15,30,60",
+    initial: Annotated[Path | None, typer.Option(help="Model to start from, beside random weights.")] = None,
+    epochs: Annotated[int, typer.Option(help="From the given model; from random weights twice as many.", min=1)] = 80,
+):
+    """Draw up a learning curve: test errors of trainings on more and more frames."""
+    from ..reference import read_frames, split
+    from ..training import TrainConfig
+    from ..training.curve import learning_curve
+
+    try:
+        numbers = [int(size) for size in sizes.split(",")]
+    except ValueError:
+        raise GlasslibError(f"--sizes must be whole numbers with commas between, not {sizes!r}") from None
+    parts = split(read_frames(frames))
+    config = TrainConfig(epochs=epochs, batch=2, huber=1.0, average=0.99, warmup=50)
+    starts = {"random weights": (None, {"epochs": 2 * epochs})}
+    if initial:
+        starts["pre-trained"] = (initial, {})
+    files = sorted(frames.glob("*.extxyz")) if frames.is_dir() else [frames]
+    known = parts["train"] + parts["validation"]
+    print(learning_curve(known, parts["test"], numbers, out, starts, config, files).round(1).to_string())
+    print(out)
+
+
+@app.command(epilog=example("glasslib evaluate default data/frames"))
+def evaluate(
+    potential: str,
+    frames: Path,
+    part: Annotated[str, typer.Option(help="test, validation, train or all.")] = "test",
+):
+    """Print the errors of a potential on labelled frames."""
+    from ..reference import read_frames, split
+    from ..training import evaluate as errors
+    from ..workflow import load_calculator
+
+    labelled = read_frames(frames)
+    if part not in ("test", "validation", "train", "all"):
+        raise GlasslibError(f"--part must be test, validation, train or all, not {part!r}")
+    chosen = labelled if part == "all" else split(labelled)[part]
+    print(errors(load_calculator(potential), chosen).round(2).to_string())

@@ -1,0 +1,156 @@
+"""Melts to learn from beside the few ab initio frames: many, at all state points, with labels of GFN1-xTB that take seconds each."""
+
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from ..errors import GlasslibError
+from ..files import folder
+from ..progress import Progress
+from ..provenance import RunRecord
+from ..reference.active import explore
+from ..reference.frames import read_plain, write_plain
+from ..reference.sampling import POTENTIALS, states
+from ..systems import density, random_structure
+from .xtb import xtb
+
+TIMESTEP = 2.0  # fs
+LARGEST = 100.0  # eV/Å; beyond it GFN1-xTB is not to be believed (sodium cores that meet)
+ATOMS = 50, 72  # smallest and largest wanted size
+MELT, HOLD, RECORD = (
+    1.0,
+    2.0,
+    2.0,
+)  # ps of a classical melt at 4500 K, at its temperature, and between the first and the last configuration
+
+
+def configurations(state, calculator=None):
+    """Three configurations of a melt; the third is displaced (0.02 to 0.12 Å) and strained (2 %) at random, as no melt of the driver is.
+
+    Parameters
+    ----------
+    state : reference.sampling.State
+        `state.potential` is a classical potential, or a name for the trained one.
+    calculator : ase Calculator, optional
+        A trained potential that drives the melt instead.
+
+    Returns
+    -------
+    list of ase.Atoms
+        Fewer than three where the trained potential fell apart.
+    """
+    rng = np.random.default_rng(state.seed)
+    size = int(rng.integers(*ATOMS))
+    if calculator is not None:
+        found = explore(calculator, state, size, melt_ps=0.75, hold_ps=1.5, every_ps=0.25, timestep_fs=1.5)[:3]
+    else:
+        found = _classical(state, size)
+    if found:
+        found[-1] = _shaken(found[-1], rng)
+    for number, atoms in enumerate(found):
+        atoms.info = {
+            "composition": state.composition, "temperature_K": state.temperature, "density_scale": state.scale, "parent": state.parent,
+            "frame": number,
+        }  # fmt: skip
+    return found
+
+
+def _classical(state, size):
+    from ..potential.classical import run_classical
+
+    start = random_structure(state.composition, size, density=density(state.composition) * state.scale, seed=state.seed)
+    last = round(RECORD * 1000 / TIMESTEP)
+    run = run_classical(
+        start, state.potential, state.temperature, HOLD, RECORD, TIMESTEP, seed=state.seed, frames=np.array([1, last // 2, last]),
+        melt_ps=MELT,
+    )  # fmt: skip
+    found = [Atoms(start.get_chemical_symbols(), positions, cell=start.cell, pbc=True) for positions in run.positions]
+    for atoms in found:
+        atoms.wrap()
+    return found
+
+
+def _shaken(atoms, rng):
+    strain = np.eye(3) + 0.02 * rng.normal(size=(3, 3))
+    made = atoms.copy()
+    made.set_cell(made.cell.array @ ((strain + strain.T) / 2), scale_atoms=True)
+    made.positions += rng.uniform(0.02, 0.12) * rng.normal(size=made.positions.shape)
+    made.wrap()
+    return made
+
+
+def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=False, **which):
+    """Melts at many state points with labels of GFN1-xTB.
+
+    Every finished melt is kept in a folder beside `out`: the same call goes on where it was stopped.
+
+    Parameters
+    ----------
+    out : path
+        extxyz file to write.
+    count : int
+        Melts; each gives three frames.
+    potential : str
+        What drives the melts: "pmmcs", "shik", or a trained potential as `load_potential` takes it.
+    name : str, optional
+        First word of the parents' names; default: that of the potential.
+    seed : int
+        Of the state points.
+    workers : int
+        Processes.
+    which
+        Compositions, temperatures and densities, see `reference.sampling.states`.
+
+    Returns
+    -------
+    list of ase.Atoms
+    """
+    from ..potential import files
+
+    out = Path(out)
+    name = name or Path(potential).stem
+    if not name.replace("_", "").isalnum():
+        raise GlasslibError(f"name must be letters and digits, not {name!r}")
+    parts = folder(out.parent / f"{out.stem}-melts")
+    parameters = {"melts": count, "potential": potential, "name": name}
+    record = RunRecord("melts", parameters, [] if potential in POTENTIALS else files(potential), {"states": seed})
+    jobs = [
+        (state, potential, parts / f"{state.parent}.extxyz")
+        for state in states(count, seed, potentials=(name,), **which)
+    ]
+    left = [job for job in jobs if not job[2].exists()]
+    done = len(jobs) - len(left)
+    with Progress(len(jobs), "melts", "melts", done=done, **({"every": 1e9} if quiet else {})) as bar:
+        if workers == 1:
+            for job in left:
+                bar.update(note=_melt(*job))
+        else:
+            with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+                for finished in as_completed([pool.submit(_melt, *job) for job in left]):
+                    bar.update(note=finished.result())
+    made = [atoms for *_, path in jobs if path.stat().st_size for atoms in read_plain(path)]
+    write_plain(out, made)
+    record.save(out)
+    return made
+
+
+def _melt(state, potential, path):
+    """Make one melt, label it and keep it; returns what to say about it."""
+    calculator = None
+    if potential not in POTENTIALS:
+        from ..workflow import load_calculator
+
+        calculator = load_calculator(potential)
+    labelled = []
+    for atoms in configurations(state, calculator):
+        try:
+            made = xtb(atoms)
+        except GlasslibError:  # charges that do not converge: one frame less
+            continue
+        if np.abs(made.get_forces()).max() < LARGEST:
+            labelled.append(made)
+    write_plain(path, labelled)
+    return f"{state.parent}: {len(labelled)} frames"

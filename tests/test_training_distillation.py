@@ -1,0 +1,74 @@
+"""Distillation: the mean of two kinds of teachers, and a chain that goes on where it was stopped."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from ase.calculators.calculator import Calculator, all_changes
+from test_training_xtb import cell, needs_tblite, zero
+
+from glasslib.errors import GlasslibError
+from glasslib.potential.storage import load_model
+from glasslib.training import TrainConfig, evaluate
+from glasslib.training.distillation import Teachers, distil
+from glasslib.training.xtb import labelled, xtb
+
+
+class Constant(Calculator):
+    """The same energy, force component and stress component everywhere."""
+
+    implemented_properties = ("energy", "forces", "stress")
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        self.results = {
+            "energy": self.value,
+            "forces": np.full((len(self.atoms), 3), self.value),
+            "stress": np.full(6, self.value),
+        }
+
+
+class Base:
+    """Stands for GFN1-xTB with its correction: labels of 10 everywhere."""
+
+    def label(self, atoms, base):
+        return labelled(atoms, 10.0, np.full((len(atoms), 3), 10.0), np.full(6, 10.0))
+
+
+def test_the_mean_gives_each_kind_half():
+    # what the base lacks: −3 and +1 → 7 and 11, mean 9; direct: 1, 2 and 6, mean 3; both: 6
+    teachers = Teachers(Base(), [Constant(-3.0), Constant(1.0)], [Constant(1.0), Constant(2.0), Constant(6.0)])
+    atoms = cell(0)
+    made, spread = teachers.label(atoms, zero(atoms))
+    assert made.get_potential_energy() == pytest.approx(6.0)
+    assert np.allclose(made.get_forces(), 6.0) and np.allclose(made.get_stress(), 6.0)
+    assert spread == pytest.approx(np.std([7.0, 11.0, 1.0, 2.0, 6.0]))
+
+
+@needs_tblite
+def test_the_chain_ends_in_a_model_and_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    frames, melts = [xtb(cell(seed)) for seed in range(3)], [xtb(cell(seed)) for seed in range(10, 13)]
+    small = TrainConfig(features=16, interactions=1, cutoff=3.5, epochs=2, batch=2, warmup=2)
+    settings = {"members": 2, "delta": small, "direct": small, "student": replace(small, epochs=3)}
+    monkeypatch.setattr("glasslib.training.distillation.SPREAD", 1e9)
+    path = distil(frames, melts, tmp_path / "d", test=frames, **settings)
+    errors = pd.read_csv(tmp_path / "d" / "errors.csv", index_col=0)
+    (row,) = evaluate(load_model(path), frames).loc[[("all", "all")]].to_dict("records")
+    for column in errors:
+        assert errors.loc["student", column] == pytest.approx(row[column], rel=1e-3)
+    weights = path.with_suffix(".safetensors").read_bytes()
+    assert load_model(path).network.config.features == 16
+    for part in ("bases.extxyz", "delta1", "delta2", "direct", "teacher.extxyz", "student"):
+        assert (tmp_path / "d" / part).exists()
+    monkeypatch.setattr("glasslib.training.distillation.xtb", None)  # nothing is labelled again
+    assert distil(frames, melts, tmp_path / "d", **settings).with_suffix(".safetensors").read_bytes() == weights
+
+
+def test_nothing_to_learn_from_is_said(tmp_path):
+    with pytest.raises(GlasslibError, match="at least one"):
+        distil([], [], tmp_path)

@@ -1,0 +1,138 @@
+"""The semi-empirical teacher: exact derivatives, a correction that closes the gap to the labels, and frames that survive a stop."""
+
+import numpy as np
+import pytest
+from ase.build import molecule
+
+from glasslib.errors import GlasslibError
+from glasslib.reference.frames import read_plain
+from glasslib.reference.sampling import states
+from glasslib.systems import random_structure
+from glasslib.training import melts as module
+from glasslib.training.melts import configurations, melts
+from glasslib.training.xtb import XTBTeacher, installed, labelled, xtb
+
+needs_tblite = pytest.mark.skipif(not installed(), reason="tblite is not installed")
+SMALL = {"compositions": ("SiO2",), "temperatures": (2000,)}
+
+
+@pytest.fixture
+def short(monkeypatch):
+    for name in ("MELT", "HOLD", "RECORD"):
+        monkeypatch.setattr(module, name, 0.1)
+    monkeypatch.setattr(module, "ATOMS", (18, 24))
+
+
+def cell(seed):
+    return random_structure("NS2", 9, density=1.5, seed=seed)
+
+
+def displaced(atoms, i, k, step):
+    moved = atoms.copy()
+    moved.positions[i, k] += step
+    return moved
+
+
+def strained(atoms, i, k, step):
+    moved, strain = atoms.copy(), np.eye(3)
+    strain[i, k] += step / 2
+    strain[k, i] += step / 2
+    moved.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+    return moved
+
+
+@needs_tblite
+def test_labels_of_the_teacher_are_derivatives_of_its_energy():
+    known = [xtb(cell(seed)) for seed in range(4)]
+    teacher = XTBTeacher(known, [pair_only(atoms) for atoms in known])
+    atoms, h = cell(9), 1e-3
+    made = teacher.label(atoms)
+    ends = [teacher.label(displaced(atoms, 4, 1, sign * h)).get_potential_energy() for sign in (1, -1)]
+    assert made.get_forces()[4, 1] == pytest.approx(-(ends[0] - ends[1]) / (2 * h), abs=2e-3)
+    ends = [teacher.label(strained(atoms, 0, 0, sign * h)).get_potential_energy() for sign in (1, -1)]
+    assert made.get_stress()[0] == pytest.approx((ends[0] - ends[1]) / (2 * h) / atoms.get_volume(), abs=1e-4)
+
+
+@needs_tblite
+def test_xtb_knows_a_bond_of_water_in_vacuum():
+    # GFN1-xTB, Grimme et al. (2017): geometries within some hundredths of an Å of experiment (0.958 Å)
+    water = molecule("H2O", vacuum=5.0)
+    water.pbc = True
+    lengths = np.linspace(0.90, 1.04, 8)
+    energies = []
+    for length in lengths:
+        stretched = water.copy()
+        stretched.set_distance(0, 1, length, fix=0)
+        stretched.set_distance(0, 2, length, fix=0)
+        energies.append(xtb(stretched).get_potential_energy())
+    a, b, _ = np.polyfit(lengths, energies, 2)
+    assert -b / (2 * a) == pytest.approx(0.958, abs=0.03)
+
+
+def pair_only(atoms, charge=2.0):
+    """The same frame, its labels without those of a pair potential c/r² between all neighbours nearer than 4 Å."""
+    energy, forces, virial = 0.0, np.zeros((len(atoms), 3)), np.zeros((3, 3))
+    shifts = [np.array([a, b, c]) @ atoms.cell.array for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)]
+    for i in range(len(atoms)):
+        for j in range(len(atoms)):
+            for shift in shifts:
+                d = atoms.positions[j] + shift - atoms.positions[i]
+                r = np.linalg.norm(d)
+                if not 0 < r < 4:
+                    continue
+                energy += 0.5 * charge * (1 / r - 1 / 4) ** 2
+                slope = -2 * charge * (1 / r - 1 / 4) / r**2
+                forces[i] += slope * d / r
+                virial += 0.5 * slope * np.outer(d, d) / r
+    stress = (virial / atoms.get_volume()).reshape(-1)[[0, 4, 8, 5, 2, 1]]
+    return labelled(
+        atoms, atoms.get_potential_energy() - energy, atoms.get_forces() - forces, atoms.get_stress() - stress
+    )
+
+
+def zero(atoms):
+    return labelled(atoms, 0.0, np.zeros((len(atoms), 3)), np.zeros(6))
+
+
+def test_the_correction_closes_a_gap_made_of_pairs():
+    # labels: zero; what the base lacks to them: minus a pair potential that the teacher is not told
+    truth = [zero(cell(seed)) for seed in range(12)]
+    bases = [pair_only(atoms) for atoms in truth]
+    teacher = XTBTeacher(truth[:10], bases[:10], smooth=1e-4, shortest=1.0, spacing=0.2)
+    for atoms, base in zip(truth[10:], bases[10:], strict=True):
+        gap = np.abs(base.get_forces()).max()
+        assert np.abs(teacher.label(atoms, base).get_forces()).max() < 0.05 * gap
+
+
+def test_without_tblite_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "tblite.ase", None)
+    with pytest.raises(GlasslibError, match="pip install"):
+        xtb(cell(0))
+
+
+def test_configurations_are_of_their_state_and_the_third_is_shaken(short):
+    (state,) = states(1, seed=3, potentials=("pmmcs",), **SMALL)
+    found = configurations(state)
+    assert [atoms.info["frame"] for atoms in found] == [0, 1, 2]
+    assert {atoms.info["parent"] for atoms in found} == {state.parent}
+    assert np.allclose(found[0].cell, found[1].cell) and not np.allclose(found[1].cell, found[2].cell)
+    again = configurations(state)
+    assert all(np.array_equal(a.positions, b.positions) for a, b in zip(found, again, strict=True))
+
+
+@needs_tblite
+def test_frames_are_kept_from_one_call_to_the_next(tmp_path, short):
+    out = tmp_path / "frames.extxyz"
+    first = melts(out, 1, seed=3, quiet=True, **SMALL)
+    (kept,) = (tmp_path / "frames-melts").glob("*.extxyz")
+    written = kept.stat().st_mtime_ns
+    second = melts(out, 2, seed=3, quiet=True, **SMALL)
+    assert kept.stat().st_mtime_ns == written  # not made again
+    assert len(first) == 3 and len(second) == 6
+    for a, b in zip(first, read_plain(out), strict=False):
+        assert np.allclose(a.get_forces(), b.get_forces(), atol=1e-6)
+
+
+def test_a_name_that_is_a_path_is_refused(tmp_path):
+    with pytest.raises(GlasslibError, match="letters and digits"):
+        melts(tmp_path / "a.extxyz", 1, name="../x")
