@@ -254,3 +254,27 @@ def test_two_atoms_repel_all_the_way_down_to_half_an_angstrom(pair):
         energies.append(calculator.results["energy"])
         assert calculator.results["forces"][0, 0] < 0
     assert np.all(np.diff(energies) < 0)
+
+
+FORCES = """
+import hashlib, torch
+from glasslib.potential.calculator import PaiNNCalculator
+from glasslib.potential.model import Potential
+from glasslib.potential.painn import PaiNN
+from glasslib.systems import random_structure
+torch.manual_seed(0)
+atoms = random_structure("NS2", 63, seed=3)
+atoms.calc = PaiNNCalculator([Potential(PaiNN(features=32), torch.zeros(3, dtype=torch.float64), 1.0)], kernel="numba")
+print(hashlib.sha256(atoms.get_forces().tobytes()).hexdigest())
+"""
+
+
+def test_the_first_process_computes_the_bits_of_all_later_ones(tmp_path):
+    # nothing compiled yet: a process that compiled its own kernels would run other versions of them
+    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    first, second = (
+        subprocess.run([sys.executable, "-c", FORCES], env=env, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    )
+    assert "compiling" in first.stderr and "compiling" not in second.stderr
+    assert first.stdout == second.stdout

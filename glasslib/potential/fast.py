@@ -17,7 +17,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from ..errors import GlasslibError
-from . import kernels
+from . import compiled, kernels
 from .kernels import LANES
 from .neighbours import Neighbours
 
@@ -53,6 +53,7 @@ class Fast:
     """
 
     def __init__(self, potential, skin=0.6):
+        compiled.once()
         network = potential.network
         self.size, self.cutoff, self.species = network.config.features, float(potential.cutoff), potential.species
         if self.size % LANES:
