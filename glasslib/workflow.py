@@ -178,7 +178,7 @@ def execute(name, output, given=None, timeout=None):
             papermill.execute_notebook(
                 notebook.NOTEBOOKS / f"{name}.ipynb", temporary, given, kernel_name="python3", progress_bar=False, log_output=False,
                 stdout_file=sys.stderr, stderr_file=sys.stderr, execution_timeout=timeout,
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )  # fmt: skip
         except papermill.exceptions.PapermillExecutionError as error:
             shutil.copyfile(temporary, failed)
