@@ -9,9 +9,9 @@ from vesin import NeighborList
 
 from ..errors import GlasslibError
 
-CORE = (
-    0.5  # of the sum of covalent radii: Si-O 0.89 Å, O-O 0.66 Å, Na-O 1.16 Å, below anything seen in a melt at 4000 K
-)
+# Shortest distance that a run may see: half the sum of the covalent radii (Si-O 0.89 Å, O-O 0.66 Å, Na-O 1.16 Å), but nowhere more than LARGEST Å. Sodium is an ion
+# far smaller than its covalent radius: labelled melts hold Na-Na at 1.54 Å, pushed apart by 10 eV/Å.
+CORE, LARGEST = 0.5, 1.3
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Guard:
     temperature : float
         Highest kinetic temperature, K. Default: ten times the schedule's highest, at least 20 000 K, since overlaps of a random start heat it.
     distance : dict
-        Shortest distance of a pair, Å, e.g. {"Si-O": 1.0}; pairs not named: half the sum of covalent radii.
+        Shortest distance of a pair, Å, e.g. {"Si-O": 1.0}; pairs not named: half the sum of covalent radii, 1.3 Å at most.
     force_spread : float
         Largest disagreement of a committee's forces, eV/Å, where the calculator's results hold "force_spread" [atoms].
         Default: not limited.
@@ -64,7 +64,7 @@ class Watch:
         self.symbols = atoms.get_chemical_symbols()
         kinds = sorted(set(self.symbols))
         self.kind = np.array([kinds.index(s) for s in self.symbols])
-        self.shortest = np.array([[CORE * (_radius(a) + _radius(b)) for b in kinds] for a in kinds])
+        self.shortest = np.array([[min(LARGEST, CORE * (_radius(a) + _radius(b))) for b in kinds] for a in kinds])
         for pair, value in guard.distance.items():
             a, b = _symbols(pair)
             if a in kinds and b in kinds:
