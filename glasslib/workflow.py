@@ -279,6 +279,18 @@ def plan(profile):
     return "\n".join(lines)
 
 
+def outdated(run):
+    """What is missing in a run, or was made from sources, data or parameters that have changed since: a list of sentences."""
+    problems = []
+    for source in sorted(notebook.NOTEBOOKS.glob("*.ipynb")):
+        executed = Path(run) / "notebooks" / source.name
+        if executed.exists():
+            problems += [f"{source.stem}: {reason}" for reason in notebook.stale(executed)]
+        else:
+            problems.append(f"{source.stem} has not been executed")
+    return problems
+
+
 def stage(run, target="_build/source"):
     """Put together what jupyter-book reads: the pages of `book/` and the executed notebooks of `run`.
 
@@ -293,14 +305,11 @@ def stage(run, target="_build/source"):
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(ROOT / "book", folder(target.parent) / target.name)
     folder(target / "notebooks")
-    problems = []
+    problems = outdated(run)
     for source in sorted(notebook.NOTEBOOKS.glob("*.ipynb")):
         executed = Path(run) / "notebooks" / source.name
-        if not executed.exists():
-            problems.append(f"{source.stem} has not been executed")
-            continue
-        problems += [f"{source.stem}: {reason}" for reason in notebook.stale(executed)]
-        write_json(target / "notebooks" / source.name, tidy(read_json(executed)))
+        if executed.exists():
+            write_json(target / "notebooks" / source.name, tidy(read_json(executed)))
     if problems:
         raise GlasslibError(
             f"the book of {run} would be out of date: {'; '.join(problems)}: run `glasslib run {Path(run).name}` again"

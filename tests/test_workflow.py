@@ -128,3 +128,11 @@ def test_readers_see_the_values_that_were_used_and_no_injected_cell():
     shown = workflow.tidy({"cells": cells})["cells"]
     assert len(shown) == 2
     assert "".join(shown[0]["source"]) == "a = 2.5  # K, one\nb = 'y # z'  # name\nc = [1, 2]  # ps, two"
+
+
+def test_a_run_without_its_notebooks_is_out_of_date(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    problems = workflow.outdated(tmp_path)
+    assert problems == [f"{path.stem} has not been executed" for path in sorted(notebook.NOTEBOOKS.glob("*.ipynb"))]
+    (tmp_path / "notebooks" / "05_structure.ipynb").write_text(json.dumps({"cells": []}))
+    assert "05_structure: no figure in it is signed" in workflow.outdated(tmp_path)

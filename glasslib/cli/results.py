@@ -39,11 +39,22 @@ def trace(path: Path):
         print(f"{'  ' * depth}{name}  [{remark}]")
 
 
-@app.command(epilog=example("glasslib verify"))
+@app.command(
+    epilog=example("glasslib verify", "glasslib verify runs/quick   (is anything in it missing or out of date?)")
+)
 def verify(folder: Annotated[Path, typer.Argument()] = Path("data")):
-    """Compare the shipped data with their manifest."""
+    """Compare the shipped data with their manifest, or the notebooks of a run with what they were made from."""
     from ..provenance import verify_manifest
+    from ..workflow import outdated
 
+    if (folder / "notebooks").is_dir():
+        problems = outdated(folder)
+        if problems:
+            raise GlasslibError(
+                f"{folder} is out of date: {'; '.join(problems)}: run `glasslib run {folder.name}` again"
+            )
+        print(f"{folder}: every notebook is up to date")
+        return
     problems = verify_manifest(folder)
     if problems:
         raise GlasslibError(f"{len(problems)} file(s) differ from the manifest: " + "; ".join(problems))
