@@ -10,7 +10,7 @@ from math import log
 import numpy as np
 
 from ..errors import GlasslibError
-from . import frames
+from . import frames, structure_factors
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def calculator(level=FULL, log_file=None, cutoff=None):
     from gpaw import GPAW, PW, FermiDirac
     from gpaw.mpi import world
 
+    structure_factors.install()
     return GPAW(
         mode=PW(cutoff or level.cutoff),
         xc="PBE",
