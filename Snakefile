@@ -8,13 +8,13 @@ import shlex
 import sys
 from pathlib import Path
 
-from glasslib import notebook, provenance, sweep
+from glasslib import notebook, profiles, provenance, sweep
 from glasslib import workflow as pipeline  # `workflow` is a name of Snakemake
 
-PROFILE = pipeline.load_profile(config.get("profile", "quick"))
+PROFILE = profiles.load_profile(config.get("profile", "quick"))
 NAME = PROFILE["name"]
 RUN = f"runs/{NAME}"
-STATES = pipeline.states(PROFILE)
+STATES = profiles.states(PROFILE)
 TRAJECTORIES = [str(sweep.trajectory_path(RUN, *state)) for state in STATES]
 if int(config.get("partial", 0)):  # some state points failed: the figures are drawn from those that did not
     TRAJECTORIES = [path for path in TRAJECTORIES if Path(path).exists()]
@@ -39,12 +39,12 @@ def library(name):
 
 def values(name, **extra):
     """The parameters of a notebook as JSON, ready for a shell."""
-    return shlex.quote(json.dumps(pipeline.parameters(PROFILE, name, RUN, **extra), sort_keys=True))
+    return shlex.quote(json.dumps(profiles.parameters(PROFILE, name, RUN, **extra), sort_keys=True))
 
 
 def potential():
     """Files of the potential that drives the simulations: the shipped one, or the one that this run trains."""
-    name = PROFILE["notebooks"][pipeline.SIMULATION].get("potential", "default")
+    name = PROFILE["notebooks"][profiles.SIMULATION].get("potential", "default")
     if name.startswith(RUN):
         return [f"{RUN}/notebooks/02_training.ipynb"]
     return [path for path in MODELS if path.startswith(f"data/models/{name}/")]
@@ -102,14 +102,14 @@ rule validate:
 
 rule simulate:
     input:
-        library(pipeline.SIMULATION), potential(),
+        library(profiles.SIMULATION), potential(),
     output:
         # update: Snakemake would delete a finished trajectory before a rerun; the dynamics decide whether it is still good
         trajectory=update(f"{RUN}/trajectories/{{composition}}_{{temperature}}K_{{replica}}.h5"),
         notebook=f"{RUN}/simulations/{{composition}}_{{temperature}}K_{{replica}}.ipynb",
     params:
         values=lambda w: values(
-            pipeline.SIMULATION,
+            profiles.SIMULATION,
             composition=w.composition,
             temperature=float(w.temperature),
             replica=int(w.replica),

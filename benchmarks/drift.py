@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glasslib import dynamics, load_potential, workflow
+from glasslib import dynamics, load_potential
 from glasslib.files import sha256
 from glasslib.potential import files
 from glasslib.provenance import relative
@@ -46,7 +46,7 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("runs/nve/NS2_3000K.h5"))
     options = parser.parse_args()
     calculator = load_potential(options.potential)
-    melt = workflow.starting_structure("NS2", options.atoms, options.temperature, 1, calculator)
+    melt = dynamics.starting_structure("NS2", options.atoms, options.temperature, 1, calculator)
     schedule = stages(options.temperature, options.timestep, options.produce)
     weights = files(options.potential)
     log = Trajectory.open(dynamics.run(melt, calculator, schedule, options.out, seed=1, inputs=weights)).log

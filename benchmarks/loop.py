@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from glasslib import dynamics, load_potential, workflow
+from glasslib import dynamics, load_potential
 from glasslib.potential.calculator import PaiNNCalculator
 
 
@@ -34,7 +34,7 @@ def main():
     options = parser.parse_args()
     calculator, rows = Timed(load_potential().potentials), []
     for atoms in options.atoms:
-        melt = workflow.starting_structure("NS2", atoms, 3000, 0, calculator)
+        melt = dynamics.starting_structure("NS2", atoms, 3000, 0, calculator)
         shares = []
         for _ in range(options.rounds):
             stages = [

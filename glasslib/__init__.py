@@ -26,11 +26,13 @@ _LAZY = {
 }
 _MODULES = (
     "analysis",
+    "book",
     "claims",
     "dynamics",
     "figures",
     "notebook",
     "potential",
+    "profiles",
     "provenance",
     "reference",
     "sweep",

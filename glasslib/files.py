@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and the reading of plain data."""
 
 import errno
 import hashlib
@@ -10,9 +10,12 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import GlasslibError
+import yaml
+
+from .errors import GlasslibError, shown
 
 MOST_COLUMNS = 1000  # of a property in extended XYZ
+MOST_NODES = 100_000  # of a YAML file, aliases written out
 _REMEDY = {
     errno.ENOSPC: "the disk is full: free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
@@ -131,3 +134,46 @@ def sha256(path):
     """Hexadecimal SHA-256 of a file's bytes."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_yaml(path):
+    """Plain data of a YAML file, bounded in size also after its aliases are written out, with errors that name it."""
+    regular(path, 1_000_000)
+    try:
+        loader = yaml.SafeLoader(Path(path).read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        _bounded(node, path)
+        return None if node is None else loader.construct_document(node)
+    except RecursionError:
+        raise GlasslibError(f"{path} cannot be read: it is nested too deeply") from None
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        KeyError,
+        OverflowError,
+        yaml.YAMLError,
+    ) as error:  # of its tags
+        reason = " ".join(str(error).split())[:300]
+        raise GlasslibError(f"{path} cannot be read: {reason or type(error).__name__}") from None
+
+
+def _bounded(node, path):
+    """Refuse what aliases blow up, and keys given twice, of which YAML would silently keep the last."""
+    left, seen = [node], 0
+    while left:
+        node = left.pop()
+        seen += 1
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if len(set(keys)) < len(keys):
+                twice = next(key for key in keys if keys.count(key) > 1)
+                raise GlasslibError(f"{path} gives the key {shown(twice)} twice: keep one")
+            left += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            left += node.value
+        if seen + len(left) > MOST_NODES:
+            raise GlasslibError(
+                f"{path} holds more than {MOST_NODES} values once its aliases are written out: make it smaller"
+            )

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from test_bad_inputs import limited
 
-from glasslib import GlasslibError, workflow
+from glasslib import GlasslibError, profiles
 from glasslib.reference.frames import check
 
 CASES = 150  # of each reader in a normal run
@@ -133,7 +133,7 @@ def good_stages(stages):
 
 
 def good_profile(profile):
-    assert workflow.states(profile)
+    assert profiles.states(profile)
 
 
 # reader: (function of a path, suffix, content of a valid file, check of a result, whether a process of its own reads it)
@@ -148,7 +148,7 @@ FUZZED = {
     "description": (
         description, ".json", lambda folder: built(models.valid, ".safetensors")(folder) and (folder / "valid.json").read_bytes(), good_model, False,
     ),
-    "profile": (READERS["profile"], ".yml", lambda _: (workflow.ROOT / "profiles/quick.yml").read_bytes(), good_profile, False),
+    "profile": (READERS["profile"], ".yml", lambda _: (profiles.ROOT / "profiles/quick.yml").read_bytes(), good_profile, False),
     "schedule": (READERS["schedule"], ".yml", lambda _: SCHEDULE, good_stages, False),
     "notebook": (parameters, ".json", lambda _: GIVEN, lambda values: json.dumps(values, allow_nan=False), False),
 }  # fmt: skip

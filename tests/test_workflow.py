@@ -3,9 +3,10 @@ import json
 import pytest
 import yaml
 
-from glasslib import GlasslibError, notebook, sweep, workflow
+from glasslib import GlasslibError, book, notebook, profiles, sweep
+from glasslib.cli.app import settings
 
-QUICK = yaml.safe_load((workflow.ROOT / "profiles" / "quick.yml").read_text())
+QUICK = yaml.safe_load((profiles.ROOT / "profiles" / "quick.yml").read_text())
 
 
 def written(tmp_path, change):
@@ -16,9 +17,9 @@ def written(tmp_path, change):
 
 @pytest.mark.parametrize("name", ["quick", "standard", "paper", "pmmcs", "shik", "size"])
 def test_shipped_profiles_are_valid(name):
-    profile = workflow.load_profile(name)
+    profile = profiles.load_profile(name)
     assert (
-        len(workflow.states(profile))
+        len(profiles.states(profile))
         == len(profile["compositions"]) * len(profile["temperatures"]) * profile["replicas"]
     )
 
@@ -42,36 +43,36 @@ def test_shipped_profiles_are_valid(name):
 )
 def test_a_wrong_profile_is_refused_and_the_key_named(tmp_path, change, named):
     with pytest.raises(GlasslibError, match=named):
-        workflow.load_profile(written(tmp_path, change))
+        profiles.load_profile(written(tmp_path, change))
 
 
 def test_a_profile_that_is_not_yaml_or_not_there(tmp_path):
     (tmp_path / "bad.yml").write_text("a: [1\nb: {")
     with pytest.raises(GlasslibError, match="bad.yml"):
-        workflow.load_profile(tmp_path / "bad.yml")
+        profiles.load_profile(tmp_path / "bad.yml")
     with pytest.raises(GlasslibError, match="quick"):
-        workflow.load_profile("quik")
+        profiles.load_profile("quik")
 
 
 def test_yaml_cannot_run_code(tmp_path):
     (tmp_path / "bad.yml").write_text("compositions: !!python/object/apply:os.system ['true']")
     with pytest.raises(GlasslibError):
-        workflow.load_profile(tmp_path / "bad.yml")
+        profiles.load_profile(tmp_path / "bad.yml")
 
 
 def test_values_of_a_profile_reach_the_notebook():
-    profile = workflow.load_profile("quick")
-    given = workflow.parameters(profile, "04_simulation", "runs/quick", composition="NS4", nonsense=1)
+    profile = profiles.load_profile("quick")
+    given = profiles.parameters(profile, "04_simulation", "runs/quick", composition="NS4", nonsense=1)
     assert (
         given["atoms"] == QUICK["04_simulation"]["atoms"] and given["composition"] == "NS4" and "nonsense" not in given
     )
 
 
 def test_a_composition_may_name_the_size_of_its_box():
-    profile = workflow.load_profile("size")
-    given = workflow.parameters(profile, "04_simulation", "runs/size", composition="NS2@1500")
+    profile = profiles.load_profile("size")
+    given = profiles.parameters(profile, "04_simulation", "runs/size", composition="NS2@1500")
     assert given["composition"] == "NS2" and given["atoms"] == 1500
-    assert "1503 atoms, 2 runs" in workflow.plan(profile)
+    assert "1503 atoms, 2 runs" in profiles.plan(profile)
 
 
 def test_results_of_several_boxes_are_found_by_their_melt():
@@ -80,7 +81,7 @@ def test_results_of_several_boxes_are_found_by_their_melt():
 
 
 def test_parse_values_reads_json_and_leaves_words():
-    assert workflow.parse_values([("q", "[1.7, 2]"), ("composition", "NS2"), ("n", "3")]) == {
+    assert settings(["q=[1.7, 2]", "composition=NS2", "n=3"]) == {
         "q": [1.7, 2],
         "composition": "NS2",
         "n": 3,
@@ -101,7 +102,7 @@ def test_a_signature_goes_stale_with_its_inputs(tmp_path):
     run.read(data)
     record = {
         "notebook": run.name,
-        "inputs": {str(data): workflow.notebook.sha256(data)},
+        "inputs": {str(data): notebook.sha256(data)},
         "library_hash": notebook.library_hash(notebook.parts(run.name)),
     }
     executed = tmp_path / "out.ipynb"
@@ -125,14 +126,14 @@ def test_readers_see_the_values_that_were_used_and_no_injected_cell():
         {"metadata": {"tags": ["injected-parameters"]}, "source": ["# Parameters\n", "a = 2.5\n", 'b = "y # z"\n']},
         {"metadata": {}, "source": ["print(a)"]},
     ]
-    shown = workflow.tidy({"cells": cells})["cells"]
+    shown = book.tidy({"cells": cells})["cells"]
     assert len(shown) == 2
     assert "".join(shown[0]["source"]) == "a = 2.5  # K, one\nb = 'y # z'  # name\nc = [1, 2]  # ps, two"
 
 
 def test_a_run_without_its_notebooks_is_out_of_date(tmp_path):
     (tmp_path / "notebooks").mkdir()
-    problems = workflow.outdated(tmp_path)
+    problems = book.outdated(tmp_path)
     assert problems == [f"{path.stem} has not been executed" for path in sorted(notebook.NOTEBOOKS.glob("*.ipynb"))]
     (tmp_path / "notebooks" / "05_structure.ipynb").write_text(json.dumps({"cells": []}))
-    assert "05_structure: no figure in it is signed" in workflow.outdated(tmp_path)
+    assert "05_structure: no figure in it is signed" in book.outdated(tmp_path)

@@ -1,8 +1,11 @@
 """What the commands share."""
 
+import json
 from typing import Annotated
 
 import typer
+
+from ..errors import GlasslibError
 
 app = typer.Typer(
     name="glasslib",
@@ -20,3 +23,16 @@ Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 def example(*lines):
     """Text for the foot of a command's help."""
     return "Examples:\n\n" + "\n\n".join(f"  [cyan]{line}[/cyan]" for line in lines)
+
+
+def settings(texts):
+    """Values by name from the command line's "name=value"s, each read as JSON where it is JSON and as a string where not."""
+    values = {}
+    for name, sign, text in (text.partition("=") for text in texts or []):
+        if not sign:
+            raise GlasslibError(f"parameter {name!r} has no value: write {name}=VALUE")
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    return values

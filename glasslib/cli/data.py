@@ -62,11 +62,11 @@ def propose(
     seed: Seed = 0,
 ):
     """Choose configurations to label from melts that a trained potential drives: where its committee disagrees."""
+    from ..potential import load_potential
     from ..reference import active, read_frames
     from ..reference.frames import write_plain
-    from ..workflow import load_calculator
 
-    chosen = active.propose(load_calculator(potential), number, runs, name, seed, read_frames(known))
+    chosen = active.propose(load_potential(potential), number, runs, name, seed, read_frames(known))
     write_plain(output, chosen)
     print(f"{output}: {len(chosen)} configurations")
 

@@ -44,8 +44,8 @@ def trace(path: Path):
 )
 def verify(folder: Annotated[Path, typer.Argument()] = Path("data")):
     """Compare the shipped data with their manifest, or the notebooks of a run with what they were made from."""
+    from ..book import outdated
     from ..provenance import verify_manifest
-    from ..workflow import outdated
 
     if (folder / "notebooks").is_dir():
         problems = outdated(folder)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import GlasslibError
-from .app import Seed, app, example
+from .app import Seed, app, example, settings
 
 
 @app.command(
@@ -29,16 +29,13 @@ def simulate(
     seed: Seed = 0,
 ):
     """Run molecular dynamics to an H5MD trajectory; killed at any time, the same command goes on."""
-    from .. import dynamics, workflow
-    from ..potential import files
+    from .. import dynamics
+    from ..files import read_yaml
+    from ..potential import files, load_potential
 
-    calculator = workflow.load_calculator(potential)
-    melt = workflow.starting_structure(start, atoms, temperature, seed, calculator)
-    stages = (
-        workflow.read_yaml(schedule)
-        if schedule
-        else workflow.melt_schedule(temperature, equilibrate, produce, timestep)
-    )
+    calculator = load_potential(potential)
+    melt = dynamics.starting_structure(start, atoms, temperature, seed, calculator)
+    stages = read_yaml(schedule) if schedule else dynamics.melt_schedule(temperature, equilibrate, produce, timestep)
     dynamics.run(
         melt,
         calculator,
@@ -73,9 +70,9 @@ def run(
 @app.command(epilog=example("glasslib plan standard"))
 def plan(profile: Annotated[str, typer.Argument()] = "quick"):
     """Print the simulations of a profile and their estimated cost in core hours."""
-    from .. import workflow
+    from .. import profiles
 
-    print(workflow.plan(workflow.load_profile(profile)))
+    print(profiles.plan(profiles.load_profile(profile)))
 
 
 @app.command(
@@ -93,7 +90,7 @@ def notebook(
     values: Annotated[str, typer.Option("--json", help="All parameters as one JSON object.")] = "{}",
 ):
     """Execute a notebook with other parameters; its name is that of the file in notebooks/."""
-    from .. import workflow
+    from ..workflow import execute
 
     try:
         given = json.loads(values)
@@ -101,14 +98,14 @@ def notebook(
         raise GlasslibError(f"--json is no JSON object: {error}") from None
     if not isinstance(given, dict):
         raise GlasslibError(f"--json must be an object of names and values, not {values[:60]!r}")
-    given |= workflow.parse_values(workflow.pairs(parameter))
-    workflow.execute(Path(name).stem, output, given)
+    given |= settings(parameter)
+    execute(Path(name).stem, output, given)
     print(output)
 
 
 @app.command(epilog=example("glasslib book runs/quick"))
 def book(run: Path):
     """Render the book from the executed notebooks of a run."""
-    from ..workflow import build_book
+    from ..book import build_book
 
     print(build_book(run))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import GlasslibError
-from .app import app, example
+from .app import app, example, settings
 
 
 @app.command(
@@ -28,18 +28,18 @@ def train(
     ] = True,
 ):
     """Train a PaiNN potential on labelled frames, split by parent trajectory; killed at any time, the same command goes on."""
+    from ..potential import load_potential
     from ..reference import read_frames, split
     from ..training import TrainConfig, evaluate
     from ..training import train as trained
-    from ..workflow import load_calculator, pairs, parse_values
 
     parts = split(read_frames(frames))
-    config = TrainConfig.of(parse_values(pairs(setting)))
+    config = TrainConfig.of(settings(setting))
     if not validate:
         parts["train"], parts["validation"] = parts["train"] + parts["validation"], []
     files = sorted(frames.glob("*.extxyz")) if frames.is_dir() else [frames]
     model = trained(parts["train"], parts["validation"], out, config, initial=initial, inputs=files)
-    print(evaluate(load_calculator(model), parts["test"]).round(2).to_string())
+    print(evaluate(load_potential(model), parts["test"]).round(2).to_string())
     print(model)
 
 
@@ -55,18 +55,18 @@ def distil(
     initial: Annotated[Path | None, typer.Option(help="Model that the direct teacher starts from.")] = None,
 ):
     """Train teachers of two kinds on labelled frames, and one network on the frames and on melts that the teachers label."""
+    from ..potential import load_potential
     from ..reference import read_frames, split
     from ..reference.frames import read_plain
     from ..training import evaluate
     from ..training.distillation import distil as distilled
-    from ..workflow import load_calculator
 
     files = [sorted(path.glob("*.extxyz")) if path.is_dir() else [path] for path in (frames, melts)]
     parts = split(read_frames(frames))
     learned = [atoms for file in files[1] for atoms in read_plain(file)]
     known = parts["train"] + parts["validation"]
     model = distilled(known, learned, out, initial, test=parts["test"], inputs=files[0] + files[1])
-    print(evaluate(load_calculator(model), parts["test"]).round(2).to_string())
+    print(evaluate(load_potential(model), parts["test"]).round(2).to_string())
     print(model)
 
 
@@ -109,12 +109,12 @@ def evaluate(
     part: Annotated[str, typer.Option(help="test, validation, train or all.")] = "test",
 ):
     """Print the errors of a potential on labelled frames."""
+    from ..potential import load_potential
     from ..reference import read_frames, split
     from ..training import evaluate as errors
-    from ..workflow import load_calculator
 
     labelled = read_frames(frames)
     if part not in ("test", "validation", "train", "all"):
         raise GlasslibError(f"--part must be test, validation, train or all, not {part!r}")
     chosen = labelled if part == "all" else split(labelled)[part]
-    print(errors(load_calculator(potential), chosen).round(2).to_string())
+    print(errors(load_potential(potential), chosen).round(2).to_string())

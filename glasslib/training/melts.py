@@ -141,9 +141,9 @@ def _melt(state, potential, path):
     """Make one melt, label it and keep it; returns what to say about it."""
     calculator = None
     if potential not in POTENTIALS:
-        from ..workflow import load_calculator
+        from ..potential import load_potential
 
-        calculator = load_calculator(potential)
+        calculator = load_potential(potential)
     labelled = []
     for atoms in configurations(state, calculator):
         try:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glasslib import Trajectory, load_potential, notebook, workflow
+from glasslib import Trajectory, load_potential, notebook, profiles
 from glasslib.dynamics import read_schedule
+from glasslib.files import read_yaml
 from glasslib.reference import labelling, read_frames
 from glasslib.reference.frames import read_plain
 from glasslib.trajectory import read
@@ -29,7 +30,7 @@ def opened(path):
 
 def schedule(path):
     """A schedule as the command line reads it."""
-    return read_schedule(workflow.read_yaml(path))
+    return read_schedule(read_yaml(path))
 
 
 READERS = {
@@ -39,7 +40,7 @@ READERS = {
     "foreign": lambda path: read(path, interval=0.1).load(),
     "lammps": lambda path: read(path, timestep=1.0).load(),
     "model": lambda path: load_potential(path, kernel="reference"),
-    "profile": workflow.load_profile,
+    "profile": profiles.load_profile,
     "schedule": schedule,
     "stages": read_schedule,
     "notebook": lambda given: notebook.checked("04_simulation", given),
