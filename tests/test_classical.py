@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from glasslib.dynamics.classical import run_classical
 from glasslib.errors import GlasslibError
-from glasslib.potential.classical import Classical, charges, run_classical
+from glasslib.potential.classical import Classical, charges
 from glasslib.systems import density, random_structure
 from glasslib.trajectory import Trajectory
 

@@ -1,11 +1,10 @@
 """Figures of the book: one style, one function a figure. Each takes results and returns a matplotlib Figure; none computes physics."""
 
+from .front_page import as_png, front
 from .melts import (
     against_time,
-    as_png,
     diffusion,
     finite_size,
-    front,
     hop_lengths,
     jumps,
     points,

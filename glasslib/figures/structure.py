@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .theme import GREY, compositions, curve, heading, panels, row_names, temperature_colours, temperature_legend
+from .theme import GREY, compositions, curve, finish, heading, panels, temperature_colours, temperature_legend
 
 
 def by_distance(results, variable, label, *, pairs=("O-Si", "Na-O", "Na-Na"), limits=(1, 7), title=None):
@@ -26,12 +26,7 @@ def by_distance(results, variable, label, *, pairs=("O-Si", "Na-O", "Na-Na"), li
         ax.set_title(pair.replace("-", "–"), fontweight="bold")
         ax.set_xlim(*limits)
         ax.set_ylim(0, None)
-    figure.supylabel(label, fontsize=9.5)
-    figure.supxlabel("r (Å)", fontsize=9.5)
-    row_names(axes, rows)
-    temperature_legend(figure, colours)
-    heading(figure, results, title)
-    return figure
+    return finish(figure, axes, rows, colours, results, title, x="r (Å)", y=label)
 
 
 def bars(families, reference=None):

@@ -155,3 +155,13 @@ def heading(figure, results, title):
     if title or words:
         text = f"{title}: {words}" if title and words else title or words
         figure.suptitle(text, x=0.01, ha="left", fontsize=9, color=GREY)
+
+
+def finish(figure, axes, rows, colours, results, title, *, x, y):
+    """What a grid of panels has around it: labels of both axes, names of the rows, temperatures, and a heading."""
+    figure.supxlabel(x, fontsize=9.5)
+    figure.supylabel(y, fontsize=9.5)
+    row_names(axes, rows)
+    temperature_legend(figure, colours)
+    heading(figure, results, title)
+    return figure

@@ -92,7 +92,7 @@ def melt(state, atoms=63, melt_ps=3.0, hold_ps=5.0, timestep_fs=1.0):
     ase.Atoms
         Wrapped, with the fields of the data set in `info` but for labels.
     """
-    from ..potential.classical import run_classical
+    from ..dynamics.classical import run_classical
 
     start = random_structure(
         state.composition, atoms, density=density(state.composition) * state.scale, seed=state.seed

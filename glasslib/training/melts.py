@@ -59,7 +59,7 @@ def configurations(state, calculator=None):
 
 
 def _classical(state, size):
-    from ..potential.classical import run_classical
+    from ..dynamics.classical import run_classical
 
     start = random_structure(state.composition, size, density=density(state.composition) * state.scale, seed=state.seed)
     last = round(RECORD * 1000 / TIMESTEP)

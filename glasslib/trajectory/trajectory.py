@@ -74,7 +74,7 @@ class Trajectory:
         GlasslibError
             Where the file is missing, truncated, corrupt, or not H5MD with positions, species, cell and units.
         """
-        from .h5md import read_h5md
+        from .h5md_reader import read_h5md
 
         return read_h5md(path)
 

@@ -1,0 +1,268 @@
+"""Reading H5MD files, of this library (see `h5md.py`) or another."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+from ase.data import chemical_symbols
+
+from ..errors import GlasslibError, shown
+from ..files import regular
+from .trajectory import Trajectory, check_finite, checked_cell, checked_step
+
+MOST_ATOMS, MOST_FRAMES = 20_000_000, 50_000_000
+RATIO = 1100  # bytes that a dataset may declare for each byte of its file: deflate reaches 1032
+MOST_LINKS = 20  # by name, one leading to the next
+LENGTH = {"Angstrom": 1.0, "angstrom": 1.0, "A": 1.0, "Å": 1.0, "nm": 10.0, "pm": 0.01}  # in Å
+TIME = {"ps": 1.0, "fs": 1e-3, "ns": 1e3, "us": 1e6, "s": 1e12, "second": 1e12}  # in ps
+
+
+class Lazy:
+    """Positions on disk, [frames, atoms, 3] in Å: indexing reads these frames, scales them to Å and checks that they are finite."""
+
+    ndim = 3
+
+    def __init__(self, dataset, scale, path, frames=None, atoms=None, image=None, cells=None):
+        self._dataset, self._scale, self._path = dataset, scale, path
+        self._frames = np.arange(dataset.shape[0]) if frames is None else frames
+        self._atoms, self._image, self._cells = atoms, image, cells
+        count = dataset.shape[1] if atoms is None else len(atoms)
+        self.shape = (len(self._frames), count, 3)
+        self.dtype = np.dtype(np.float64 if image is not None or dataset.dtype.itemsize > 4 else np.float32)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self[:], dtype=dtype)
+
+    def __getitem__(self, key):
+        key = key if isinstance(key, tuple) else (key,)
+        frames = self._frames[key[0]]
+        positions = self.read_frames(np.atleast_1d(frames))
+        positions = positions if np.ndim(frames) else positions[0]
+        return positions if len(key) == 1 else positions[(slice(None),) * np.ndim(frames) + key[1:]]
+
+    def take(self, frames):
+        """View of some frames."""
+        return Lazy(self._dataset, self._scale, self._path, self._frames[frames], self._atoms, self._image, self._cells)
+
+    def take_atoms(self, atoms):
+        """View of some atoms."""
+        atoms = atoms if self._atoms is None else self._atoms[atoms]
+        return Lazy(self._dataset, self._scale, self._path, self._frames, atoms, self._image, self._cells)
+
+    def read_frames(self, frames):
+        """Frames of the file by their numbers, in any order."""
+        out = np.empty((len(frames), *self.shape[1:]), self.dtype)
+        breaks = np.flatnonzero(np.diff(frames) != 1) + 1
+        for run in np.split(np.arange(len(frames)), breaks):
+            if len(run):
+                part = slice(int(frames[run[0]]), int(frames[run[-1]]) + 1)
+                out[run[0] : run[-1] + 1] = self._read(part)
+        check_finite(out, self._path)
+        return out
+
+    def _read(self, part):
+        try:
+            values = self._dataset[part]
+            image = None if self._image is None else self._image[part]
+        except (OSError, RuntimeError, ValueError):
+            raise GlasslibError(
+                f"{self._path}: frames {part.start} to {part.stop - 1} are damaged or the file was closed: restore it or run it again"
+            ) from None
+        if self._scale != 1.0:
+            values = values * self._scale
+        if image is not None:
+            cells = self._cells if self._cells.ndim == 2 else self._cells[part]
+            values = values + np.asarray(image, float) @ cells
+        return values if self._atoms is None else values[:, self._atoms]
+
+
+def read_h5md(path):
+    """Open an H5MD file of this library or another (positions with `image` flags, fixed time steps, nm and fs are understood)."""
+    path = Path(path)
+    regular(path)
+    try:
+        file = h5py.File(path, "r")
+    except OSError:
+        raise GlasslibError(f"{path} is not a complete HDF5 file: restore it or run it again") from None
+    try:
+        return _read(file, path)
+    except GlasslibError:
+        file.close()
+        raise
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
+        file.close()
+        raise GlasslibError(
+            f"{path} is damaged or no H5MD file ({' '.join(str(error).split())[:120]}): restore it or run it again"
+        ) from None
+
+
+def _read(file, path):
+    name = _group_name(file, path)
+    position = _dataset(file, f"{name}/position/value", path)
+    if position.ndim != 3 or position.shape[2] != 3 or 0 in position.shape or position.dtype.kind != "f":
+        raise GlasslibError(
+            f"{path}: {position.name} must be real numbers [frames, atoms, 3], not {list(position.shape)}"
+        )
+    frames, atoms, _ = position.shape
+    if atoms > MOST_ATOMS or frames > MOST_FRAMES:
+        raise GlasslibError(f"{path}: {frames} frames of {atoms} atoms are more than a trajectory may have")
+    step = _regular(file, f"{name}/position/step", frames, path)
+    time = _regular(file, f"{name}/position/time", frames, path)
+    if time is None:
+        raise GlasslibError(f"{path}: {name}/position/time is missing")
+    time = time * _scale(_dataset(file, f"{name}/position/time", path), TIME, path)
+    cell = _cells(file, name, frames, path)
+    image = None if _part(file, f"{name}/image/value", path) is None else _dataset(file, f"{name}/image/value", path)
+    if image is not None and image.shape != position.shape:
+        raise GlasslibError(f"{path}: {image.name} has another shape than the positions")
+    masses = None if _part(file, f"{name}/mass", path) is None else _dataset(file, f"{name}/mass", path)
+    if masses is not None and masses.shape != (atoms,):
+        raise GlasslibError(f"{path}: {masses.name} must have {atoms} values, not the shape {list(masses.shape)}")
+    masses = None if masses is None else masses[()]
+    scale = _scale(position, LENGTH, path)
+    try:
+        cell = checked_cell(cell, frames)
+        step = None if step is None else checked_step(step.astype(np.int64), frames)
+        part = Lazy(position, scale, str(path), image=image, cells=cell)
+        trajectory = Trajectory(
+            part, _species(file, name, atoms, path), cell, time, step=step, masses=masses, attrs=_attributes(file, path), log=_log(file, path)
+        )  # fmt: skip
+    except GlasslibError as error:
+        raise GlasslibError(f"{path}: {error}") from None
+    trajectory.path = path
+    return trajectory
+
+
+def _group_name(file, path):
+    particles = _part(file, "particles", path)
+    names = (
+        [
+            n
+            for n in particles
+            if isinstance(part := _part(file, f"particles/{n}", path), h5py.Group) and "position" in part
+        ]
+        if isinstance(particles, h5py.Group)
+        else []
+    )
+    if not names:
+        raise GlasslibError(f"{path} holds no particles with positions: is it an H5MD trajectory?")
+    return f"particles/{'trajectory' if 'trajectory' in names else names[0]}"
+
+
+def _part(file, name, path):
+    """Object of that name, None where there is none: a file from outside must not make us read other files."""
+    part, pieces, links = file, name.split("/"), 0
+    while pieces:
+        piece, *pieces = pieces
+        link = part.get(piece, getlink=True) if isinstance(part, h5py.Group) else None
+        if isinstance(link, h5py.ExternalLink):
+            raise GlasslibError(f"{path}: {name} points to another file: refused")
+        if isinstance(link, h5py.SoftLink):
+            links += 1
+            if links > MOST_LINKS:
+                raise GlasslibError(f"{path}: {name} is a link that leads nowhere")
+            part = file if link.path.startswith("/") else part
+            pieces = [p for p in link.path.split("/") if p not in ("", ".")] + pieces
+            continue
+        part = None if link is None else part.get(piece)
+        if part is None:
+            return None
+    return part
+
+
+def _dataset(file, name, path):
+    part = _part(file, name, path)
+    if part is None:
+        raise GlasslibError(f"{path}: {name} is missing")
+    if not isinstance(part, h5py.Dataset):
+        raise GlasslibError(f"{path}: {name} must be a dataset")
+    if part.external or part.is_virtual:
+        raise GlasslibError(f"{path}: {name} points to another file: refused")
+    chunk = np.prod(part.chunks or (1,), dtype=float) * part.dtype.itemsize
+    if max(float(part.nbytes), chunk) > RATIO * max(path.stat().st_size, 10_000):
+        raise GlasslibError(
+            f"{path}: {name} declares {part.nbytes} bytes, more than the file can hold: restore it or run it again"
+        )
+    return part
+
+
+def _regular(file, name, frames, path):
+    """Values of step or time [frames]: as stored, or from a fixed increment (a scalar with an optional attribute `offset`)."""
+    if _part(file, name, path) is None:
+        return None
+    dataset = _dataset(file, name, path)
+    if dataset.dtype.kind not in "fiu":
+        raise GlasslibError(f"{path}: {name} must hold numbers, not {dataset.dtype}")
+    if dataset.shape == ():
+        return dataset.attrs.get("offset", 0) + dataset[()] * np.arange(frames)
+    if dataset.shape != (frames,):
+        raise GlasslibError(
+            f"{path}: {name} has the shape {list(dataset.shape)} for {frames} frames: restore the file or run it again"
+        )
+    return dataset[()]
+
+
+def _scale(dataset, known, path):
+    unit = dataset.attrs.get("unit")
+    unit = unit.decode(errors="replace") if isinstance(unit, bytes) else unit
+    if not isinstance(unit, str) or unit not in known:
+        raise GlasslibError(
+            f"{path}: unit {shown(unit)} of {dataset.name} is not among {', '.join(known)}: set its attribute 'unit'"
+        )
+    return known[unit]
+
+
+def _cells(file, name, frames, path):
+    edges = _part(file, f"{name}/box/edges", path)
+    fixed = isinstance(edges, h5py.Dataset)
+    dataset = _dataset(file, f"{name}/box/edges" if fixed else f"{name}/box/edges/value", path)
+    leading = () if fixed else (frames,)
+    if dataset.shape not in ((*leading, 3), (*leading, 3, 3)):
+        raise GlasslibError(f"{path}: {dataset.name} must have the shape {[*leading, 3, 3]}, not {list(dataset.shape)}")
+    unit = dataset if "unit" in dataset.attrs else _dataset(file, f"{name}/position/value", path)
+    values = dataset[()] * _scale(unit, LENGTH, path)
+    return values[..., None] * np.eye(3) if dataset.ndim == len(leading) + 1 else values
+
+
+def _species(file, name, atoms, path):
+    dataset = _dataset(file, f"{name}/species", path)
+    if dataset.shape not in ((atoms,), (1, atoms)):
+        raise GlasslibError(f"{path}: {dataset.name} must have {atoms} values")
+    values = dataset[()].reshape(-1)
+    names = h5py.check_enum_dtype(dataset.dtype)
+    if names:
+        symbols = {number: symbol for symbol, number in names.items()}
+        return [symbols.get(int(v), "?") for v in values]
+    if dataset.dtype.kind in "iu":
+        return [chemical_symbols[int(v)] if 0 < v < len(chemical_symbols) else "?" for v in values]
+    return [v.decode() if isinstance(v, bytes) else str(v) for v in values]
+
+
+def _attributes(file, path):
+    group = _part(file, "parameters/glasslib", path)
+    if group is None:
+        return {}
+    attributes = json.loads(group.attrs.get("attributes", "{}"))
+    if not isinstance(attributes, dict):
+        raise GlasslibError(f"{path}: attributes of the run must be a mapping")
+    return attributes
+
+
+def _log(file, path):
+    group = _part(file, "parameters/glasslib/log", path)
+    return (
+        {} if group is None else {name: _dataset(file, f"parameters/glasslib/log/{name}", path)[()] for name in group}
+    )
