@@ -51,7 +51,7 @@ def test_the_mean_gives_each_kind_half():
 
 
 @needs_tblite
-def test_the_chain_ends_in_a_model_and_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     frames, melts = [xtb(cell(seed)) for seed in range(3)], [xtb(cell(seed)) for seed in range(10, 13)]
     small = TrainConfig(features=16, interactions=1, cutoff=3.5, epochs=2, batch=2, warmup=2)
     settings = {"members": 2, "delta": small, "direct": small, "student": replace(small, epochs=3)}
@@ -65,6 +65,8 @@ def test_the_chain_ends_in_a_model_and_goes_on_where_it_was_stopped(tmp_path, mo
     assert load_model(path).network.config.features == 16
     for part in ("bases.extxyz", "delta1", "delta2", "direct", "teacher.extxyz", "student"):
         assert (tmp_path / "d" / part).exists()
+    together = distil(frames, melts, tmp_path / "together", workers=2, **settings)
+    assert together.with_suffix(".safetensors").read_bytes() == weights
     monkeypatch.setattr("glasslib.training.distillation.xtb", None)  # nothing is labelled again
     assert distil(frames, melts, tmp_path / "d", **settings).with_suffix(".safetensors").read_bytes() == weights
 

@@ -53,6 +53,7 @@ def distil(
     melts: Annotated[Path, typer.Argument(help="With GFN1-xTB labels, made by `glasslib melts`.")],
     out: Annotated[Path, typer.Option(help="Folder for teachers and student.")] = Path("runs/distilled"),
     initial: Annotated[Path | None, typer.Option(help="Model that the direct teacher starts from.")] = None,
+    workers: Annotated[int, typer.Option(help="Teachers trained at once.", min=1)] = 1,
 ):
     """Train teachers of two kinds on labelled frames, and one network on the frames and on melts that the teachers label."""
     from ..potential import load_potential
@@ -65,7 +66,7 @@ def distil(
     parts = split(read_frames(frames))
     learned = [atoms for file in files[1] for atoms in read_plain(file)]
     known = parts["train"] + parts["validation"]
-    model = distilled(known, learned, out, initial, test=parts["test"], inputs=files[0] + files[1])
+    model = distilled(known, learned, out, initial, test=parts["test"], inputs=files[0] + files[1], workers=workers)
     print(evaluate(load_potential(model), parts["test"]).round(2).to_string())
     print(model)
 

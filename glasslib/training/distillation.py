@@ -6,7 +6,9 @@ straight on the ab initio labels, and networks that learn what GFN1-xTB with a p
 Theory Comput. 11, 2087, 2015). The mean gives each kind half.
 """
 
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +82,17 @@ def _sum(start, atoms, calculator):
 
 
 def distil(
-    frames, melts, out, initial=None, members=4, delta=DELTA, direct=DIRECT, student=STUDENT, test=(), inputs=()
+    frames,
+    melts,
+    out,
+    initial=None,
+    members=4,
+    delta=DELTA,
+    direct=DIRECT,
+    student=STUDENT,
+    test=(),
+    inputs=(),
+    workers=1,
 ):
     """Train teachers on labelled frames, label melts with their mean, and train one network on all of it.
 
@@ -103,6 +115,8 @@ def distil(
         Labelled ab initio, of other trajectories: `out/errors.csv` gets the errors of every teacher, of their mean and of the student on them.
     inputs : list of paths
         Files that frames and melts came from, for the records.
+    workers : int
+        Teachers that are trained at once, each on one core; the student takes one.
 
     Returns
     -------
@@ -115,11 +129,9 @@ def distil(
     bases = _bases(frames, out / "bases.extxyz")
     base = XTBTeacher(frames, bases, smooth=0.005)
     gaps = [difference(atoms, base.label(atoms, known)) for atoms, known in zip(frames, bases, strict=True)]
-    deltas = [
-        train(gaps, [], out / f"delta{seed}", replace(delta, seed=seed), inputs=inputs)
-        for seed in range(1, members + 1)
-    ]
-    start = train(frames, [], out / "direct", direct, initial, inputs=inputs)
+    jobs = [(frames, [], out / "direct", direct, initial)]
+    jobs += [(gaps, [], out / f"delta{seed}", replace(delta, seed=seed)) for seed in range(1, members + 1)]
+    start, *deltas = _all_trained(jobs, inputs, workers)
     teachers = Teachers(base, [_calculator(path) for path in deltas], [_calculator(start)])
     taught = out / "teacher.extxyz"
     if not taught.exists():
@@ -135,6 +147,14 @@ def distil(
         with atomic(out / "errors.csv") as temporary:
             table.to_csv(temporary, float_format="%.3f")
     return path
+
+
+def _all_trained(jobs, inputs, workers):
+    """Paths of the models of several trainings, each given by the first arguments of `train`."""
+    if workers == 1:
+        return [train(*job, inputs=inputs) for job in jobs]
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        return [one.result() for one in [pool.submit(train, *job, inputs=inputs) for job in jobs]]
 
 
 def compare(teachers, student, test, bases):
