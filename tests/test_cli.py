@@ -41,6 +41,10 @@ BAD = {
     "missing frames": (["train", "none"], "none"),
     "misspelt setting": (["train", "seed.extxyz", "--set", "featurs=3"], "featurs"),
     "setting without value": (["train", "seed.extxyz", "--set", "features"], "features"),
+    "misspelt setting of a variant": (
+        ["curve", "seed.extxyz", "a.csv", "--sizes", "1", "--variant", "featurs=3"],
+        "featurs",
+    ),
     "no such potential": (["evaluate", "nowhere", "seed.extxyz"], "nowhere"),
     "text for frames": (["evaluate", "default", "text.txt"], "text.txt"),
     "no such part": (["evaluate", "default", "seed.extxyz", "--part", "tset"], "tset"),

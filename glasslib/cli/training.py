@@ -73,7 +73,8 @@ def distil(
 
 @app.command(
     epilog=example(
-        "glasslib curve data/frames runs/learning_curve.csv --sizes 8,15,30,60 --initial data/models/pretrained/model"
+        "glasslib curve data/frames runs/learning_curve.csv --sizes 8,15,30,60 --initial data/models/pretrained/model",
+        "glasslib curve data/frames runs/ablation.csv --sizes 100 --variant features=128 --variant cutoff=6.0",
     )
 )
 def curve(
@@ -82,8 +83,14 @@ def curve(
     sizes: Annotated[str, typer.Option(help="Numbers of frames, with commas.")] = "8,15,30,60",
     initial: Annotated[Path | None, typer.Option(help="Model to start from, beside random weights.")] = None,
     epochs: Annotated[int, typer.Option(help="From the given model; from random weights twice as many.", min=1)] = 80,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another training from random weights, with FIELD=VALUE of TrainConfig (several with commas)."
+        ),
+    ] = None,
 ):
-    """Draw up a learning curve: test errors of trainings on more and more frames."""
+    """Draw up a learning curve, or an ablation: test errors of trainings on more and more frames, and of other settings."""
     from ..reference import read_frames, split
     from ..training import TrainConfig
     from ..training.curve import learning_curve
@@ -97,6 +104,8 @@ def curve(
     starts = {"random weights": (None, {"epochs": 2 * epochs})}
     if initial:
         starts["pre-trained"] = (initial, {})
+    for changes in variant or ():
+        starts[changes] = (None, {"epochs": 2 * epochs} | settings(changes.split(",")))
     files = sorted(frames.glob("*.extxyz")) if frames.is_dir() else [frames]
     known = parts["train"] + parts["validation"]
     print(learning_curve(known, parts["test"], numbers, out, starts, config, files).round(1).to_string())

@@ -53,13 +53,16 @@ def learning_curve(frames, test, sizes, out, starts, config=None, inputs=(), see
     config = TrainConfig() if config is None else config
     if not sizes or not 0 < min(sizes) or max(sizes) > len(frames):
         raise GlasslibError(f"sizes must lie between 1 and {len(frames)}, the number of training frames")
+    settings = {name: config.asdict() | dict(changes) for name, (_, changes) in starts.items()}
+    for values in settings.values():
+        TrainConfig.of(values)
     out, rows = Path(out), []
     record = RunRecord("learning curve", config.asdict() | {"sizes": list(sizes)}, inputs, {"training": list(seeds)})
     work = folder(out.parent) / f"{out.stem}-models"
-    for name, (initial, changes) in starts.items():
+    for name, (initial, _) in starts.items():
         for size in sizes:
             for seed in seeds:
-                own = TrainConfig.of(config.asdict() | dict(changes) | {"seed": seed})
+                own = TrainConfig.of(settings[name] | {"seed": seed})
                 model = train(nested(frames, size), [], work / f"{name}-{size}-{seed}", own, initial, resume="same")
                 errors = evaluate(load_model(model), test).loc[("all", "all")]
                 kept = {key: float(errors[key]) for key in ("energy_rmse", "force_rmse", "pressure_rmse")}
