@@ -24,6 +24,22 @@ def test_crystals_are_fully_connected_tetrahedra_of_the_published_density(name, 
     assert made.get_masses().sum() / made.get_volume() * 1.66053906892 == pytest.approx(density, rel=2e-3)
 
 
+@pytest.mark.parametrize(
+    "name, atoms, density, bridges", [("metasilicate", 48, 2.644, 1 / 3), ("disilicate", 72, 2.500, 3 / 5)]
+)
+def test_silicates_are_chains_and_sheets_of_tetrahedra(name, atoms, density, bridges):
+    """Chains have two bridging oxygens a tetrahedron (1 of 3), sheets three halves and one more (3 of 5); densities from cells of 4 units."""
+    made = crystal(name, rattle=0, strain=0)
+    centre, neighbour = neighbor_list("ij", made, {("Si", "O"): 2.0})
+    count = np.bincount(centre, minlength=atoms)
+    assert len(made) == atoms
+    assert set(count[made.symbols == "Si"]) == {4} and set(count[made.symbols == "O"]) == {1, 2}
+    assert (count[made.symbols == "O"] == 2).mean() == pytest.approx(bridges)
+    sodium = neighbor_list("d", made, {("Na", "O"): 2.8})
+    assert 2.2 < sodium.min() < 2.5
+    assert made.get_masses().sum() / made.get_volume() * 1.66053906892 == pytest.approx(density, rel=2e-3)
+
+
 def test_rattle_and_strain_have_the_size_asked_for():
     still = crystal("quartz", 0, 0)
     moved = crystal("quartz", 0.1, 0, seed=3)
