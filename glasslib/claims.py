@@ -14,7 +14,10 @@ LEVEL = 0.01  # probability of a false positive, all lag times and states that w
 SIGMAS = 2.0  # standard errors that a difference must exceed
 LEAST_RISE = 0.02  # 1/Å, height of a second maximum that a run must be able to exclude before its absence says anything
 MARKS = {SUPPORTED: "●", "agrees": "●", NOT_SUPPORTED: "○", "differs": "○", NOT_RESOLVED: "…"}
+LEAST_RATIO = 2.0  # of relaxation times, that a run must be able to exclude before it says that there is no decoupling
+LEAST_ALPHA = 0.05  # height of a peak of α₂, likewise
 MATRIX_Q = 1.7  # 1/Å, wave number of the network, where relaxation times are compared
+Q_OFF = 0.05  # 1/Å, how far off that a computed one may be
 
 
 @dataclass(frozen=True)
@@ -93,42 +96,54 @@ def hopping(bimodality, diffusion, species="Na"):
     return Finding(text, NOT_SUPPORTED)
 
 
+def at_q(times, q=MATRIX_Q):
+    """Relaxation times at a wave number, of those states that have it."""
+    near = {s: d.sel(q=q, method="nearest") if "q" in d.dims else d for s, d in times.items()}
+    return {s: d for s, d in near.items() if "q" not in d.coords or abs(float(d.q) - q) <= Q_OFF}
+
+
 def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
     """Does sodium relax sooner than silicon, and the more so the colder? `times`: results of relaxation_time."""
-    ratios, bounds = {}, {}
+    times = at_q(times, q)
+    ratios, lower, upper, unknown = {}, {}, {}, []
     for state, data in times.items():
         if not {slow, fast} <= set(data.species.values.tolist()):
             continue
-        one = data.sel(q=q, method="nearest") if "q" in data.dims else data
-        a, b = one.sel(species=slow), one.sel(species=fast)
-        if int(a.reached) == 1 and int(b.reached) == 1:
-            ratio = float(a.tau / b.tau)
+        a, b = data.sel(species=slow), data.sel(species=fast)
+        late = int(a.reached), int(b.reached)  # 1: a time, 0: later than the run, -1: before its first lag time
+        ratio = float((a.tau if late[0] == 1 else a.bound) / (b.tau if late[1] == 1 else b.bound))
+        if late == (1, 1):
             ratios[state] = ratio, ratio * float(np.hypot(a.tau_sem / a.tau, b.tau_sem / b.tau))
-        elif int(a.reached) == 0 and int(b.reached) == 1:
-            bounds[state] = float(a.bound / b.tau)
-    if not ratios and not bounds:
-        return Finding(f"{fast} does not relax within these runs.", NOT_RESOLVED)
+        elif late in ((0, 1), (0, -1), (1, -1)):
+            lower[state] = ratio
+        elif late in ((1, 0), (-1, 0), (-1, 1)):
+            upper[state] = ratio
+        else:
+            unknown.append(state)
+    if not (ratios or lower or upper):
+        return Finding(f"{fast} does not relax within these runs, or q = {q:g} Å⁻¹ was not computed.", NOT_RESOLVED)
     text = []
     if ratios:
         cold = min(ratios, key=lambda s: (s[1], s[0]))
         text.append(f"τ({slow})/τ({fast}) = {number(*ratios[cold])} in {state_name(cold)}.")
-    if bounds:
-        cold = min(bounds, key=lambda s: (s[1], s[0]))
-        text.append(
-            f"In {state_name(cold)} {slow} does not relax within the run: the ratio exceeds {bounds[cold]:.2g}."
-        )
-    above = [v - 1 > SIGMAS * e for v, e in ratios.values()] + [b > 1 for b in bounds.values()]
-    level = [v - 1 <= SIGMAS * e for v, e in ratios.values()]
+    for found, says in ((lower, f"{slow} does not relax within the run: the ratio exceeds"), (upper, f"{fast} does not relax within the run: the ratio is below")):  # fmt: skip
+        if found:
+            cold = min(found, key=lambda s: (s[1], s[0]))
+            text.append(f"In {state_name(cold)} {says} {found[cold]:.2g}.")
+    above = [v - 1 > SIGMAS * e for v, e in ratios.values()] + [v > 1 for v in lower.values()] + [False] * len(upper)
+    level = [v + SIGMAS * e < LEAST_RATIO for v, e in ratios.values()] + [v < LEAST_RATIO for v in upper.values()]
     slopes = {c: trend({t: v for (name, t), v in ratios.items() if name == c}) for c in sorted({c for c, _ in ratios})}
     known = {c: s for c, s in slopes.items() if np.isfinite(s[1])}
     rising = [c for c, (s, e) in known.items() if s > SIGMAS * e]
     falling = [c for c, (s, e) in known.items() if s < -SIGMAS * e]
     text.append(f"It exceeds 1 by two standard errors in {sum(above)} of {len(above)} states.")
+    if unknown:
+        text.append(f"Neither relaxes in {len(unknown)} more.")
     if known:
         text.append(f"It grows on cooling in {', '.join(rising) or 'none'} of {', '.join(known)}.")
     if all(above) and rising and not falling:
         return Finding(" ".join(text), SUPPORTED)
-    nowhere = bool(level) and all(level) and not bounds
+    nowhere = bool(level) and all(level) and not lower
     return Finding(" ".join(text), NOT_SUPPORTED if nowhere or (falling and not rising) else NOT_RESOLVED)
 
 
@@ -151,13 +166,13 @@ def trend(values):
 
 
 def heights(peaks):
-    """(state, species) → height of the peak of α₂ and its error, where an error is known."""
+    """(state, species) → height of the peak of α₂, its error, and whether it lies inside the lag times; else it is a lower bound."""
     found = {
-        (s, str(n)): (float(d.height.sel(species=n)), float(d.height_sem.sel(species=n)))
+        (s, str(n)): tuple(float(d[key].sel(species=n)) for key in ("height", "height_sem", "inside"))
         for s, d in peaks.items()
         for n in d.species.values
     }
-    return {k: (v, e) for k, (v, e) in found.items() if np.isfinite(v) and np.isfinite(e) and e > 0}
+    return {k: (v, e, i == 1) for k, (v, e, i) in found.items() if np.isfinite(v) and np.isfinite(e) and e > 0}
 
 
 def heterogeneous(peaks):
@@ -165,52 +180,69 @@ def heterogeneous(peaks):
     known = heights(peaks)
     if not known:
         return Finding("No peak has an error bar in these runs.", NOT_RESOLVED)
-    above = [k for k, (v, e) in known.items() if v > SIGMAS * e]
+    above = [k for k, (v, e, _) in known.items() if v > SIGMAS * e]
+    none = [k for k, (v, e, inside) in known.items() if inside and v + SIGMAS * e < LEAST_ALPHA]
     (state, name), low = min(known.items(), key=lambda item: item[1][0])
-    text = f"The peak of α₂ exceeds zero in {len(above)} of {len(known)} cases; the lowest is {number(*low)}, {name} in {state_name(state)}."
+    text = f"The peak of α₂ exceeds zero in {len(above)} of {len(known)} cases; the lowest is {number(*low[:2])}, {name} in {state_name(state)}."
     if len(above) == len(known):
         return Finding(text, SUPPORTED)
-    return Finding(text, NOT_RESOLVED if len(above) > len(known) / 2 else NOT_SUPPORTED)
+    return Finding(text, NOT_SUPPORTED if none else NOT_RESOLVED)
 
 
 def leader(peaks, order, leading="O"):
-    """Is one species' non-Gaussian parameter the largest? It must beat every other with p < 0.05, all states taken together."""
+    """Is one species' non-Gaussian parameter the largest? It must beat every other with p < 0.05, all states taken together.
+
+    A peak at the end of the lag times may still grow, so that only a rival's peak inside them is beaten.
+    """
+    inside = {(s, str(n)): int(d.inside.sel(species=n)) == 1 for s, d in peaks.items() for n in d.species.values}
     first, other = [], []
     for state, data in order.items():
         wins, loses = [], []
         for pair in map(str, data.pair.values):
-            if leading in pair.split("-"):
-                one = data.sel(pair=pair)
-                sign = 1 if pair.split("-")[0] == leading else -1
-                small = bool(np.isfinite(one.p)) and float(one.p) * len(order) < 0.05
-                wins.append(small and sign * float(one.difference) > 0)
-                loses.append(small and sign * float(one.difference) < 0)
+            names = pair.split("-")
+            if leading not in names:
+                continue
+            one, rival = data.sel(pair=pair), names[names[0] == leading]
+            sign = 1 if names[0] == leading else -1
+            small = bool(np.isfinite(one.p)) and float(one.p) * len(order) < 0.05
+            wins.append(small and sign * float(one.difference) > 0 and inside.get((state, rival), False))
+            loses.append(small and sign * float(one.difference) < 0 and inside.get((state, leading), False))
         first += [state] if wins and all(wins) else []
         other += [state] if any(loses) else []
     tops = [str(d.species.values[int(d.height.fillna(-1).argmax("species"))]) for d in peaks.values()]
     text = f"{leading} has the highest peak in {tops.count(leading)} of {len(tops)} states, significantly in {len(first)}; another species significantly in {len(other)}."
-    cut = [s for s, d in peaks.items() if not bool(d.inside.all())]
+    cut = {s for (s, _), known in inside.items() if not known}
     if cut:
-        text += f" In {len(cut)} states a peak lies at the end of the lag times, its height being a lower bound."
+        text += f" In {len(cut)} states a peak lies at the end of the lag times: it may still grow, and nothing is said to exceed it."
     if first and not other:
         return Finding(text, SUPPORTED)
     return Finding(text, NOT_SUPPORTED if other and not first else NOT_RESOLVED)
 
 
 def cooling(peaks):
-    """Does heterogeneity, the peak of the non-Gaussian parameter, grow on cooling?"""
-    known = heights(peaks)
-    lines = {}
-    for ((composition, temperature), name), value in known.items():
+    """Does heterogeneity, the peak of the non-Gaussian parameter, grow on cooling?
+
+    A peak that is only a lower bound may add to a rise where it is colder than all others; no fall follows from it, nor with it.
+    """
+    lines, rising, falling, cases = {}, 0, 0, 0
+    for ((composition, temperature), name), value in heights(peaks).items():
         lines.setdefault((composition, name), {})[temperature] = value
-    slopes = [s for s in (trend(line) for line in lines.values()) if np.isfinite(s[1])]
-    if not slopes:
+    for line in lines.values():
+        whole = {t: (v, e) for t, (v, e, inside) in line.items() if inside}
+        cut = {t for t in line if t not in whole}
+        cold = bool(cut) and bool(whole) and max(cut) < min(whole)
+        slopes = [trend(whole)] + ([trend({t: v[:2] for t, v in line.items()})] if cold else [])
+        if not any(np.isfinite(e) for _, e in slopes):
+            continue
+        cases += 1
+        rising += any(s > SIGMAS * e for s, e in slopes)
+        falling += not cut and slopes[0][0] < -SIGMAS * slopes[0][1]
+    if not cases:
         return Finding("Two temperatures at least are needed.", NOT_RESOLVED)
-    rising, falling = sum(s > SIGMAS * e for s, e in slopes), sum(s < -SIGMAS * e for s, e in slopes)
-    text = f"The peak grows on cooling in {rising} and shrinks in {falling} of {len(slopes)} cases (composition and species)."
+    text = f"The peak grows on cooling in {rising} and shrinks in {falling} of {cases} cases (composition and species)."
     return Finding(
         text,
-        SUPPORTED if rising > len(slopes) / 2 and not falling else NOT_SUPPORTED if falling > rising else NOT_RESOLVED,
+        SUPPORTED if rising > cases / 2 and not falling else NOT_SUPPORTED if falling > rising else NOT_RESOLVED,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .analysis.arrhenius import BOLTZMANN
-from .claims import MATRIX_Q, NOT_RESOLVED, SIGMAS, Finding, number, span, state_name, tabulated, trend
+from .claims import MATRIX_Q, NOT_RESOLVED, SIGMAS, Finding, at_q, number, span, state_name, tabulated, trend
 
 AGREES, DIFFERS, ELSEWHERE = "agrees", "differs", "other conditions"
 
@@ -57,28 +57,31 @@ def times_ratio(data, slow, fast):
 def incoherent(times, composition="NS2"):
     """How much longer silicon's incoherent function lasts than sodium's, coldest and trend."""
     near = {
-        s: d.sel(q=MATRIX_Q, method="nearest") if "q" in d.dims else d
-        for s, d in times.items()
-        if s[0] == composition and {"Na", "Si"} <= set(d.species.values.tolist())
+        s: d for s, d in at_q(times).items() if s[0] == composition and {"Na", "Si"} <= set(d.species.values.tolist())
     }
     ratios = {s: times_ratio(d, "Si", "Na") for s, d in near.items()}
     known = {s: v for s, v in ratios.items() if np.isfinite(v[0])}
     if not known:
-        return Finding(f"Silicon does not relax in any run of {composition}.", NOT_RESOLVED)
+        return Finding(
+            f"Silicon relaxes in no run of {composition}, or not at {MATRIX_Q:g} Å⁻¹ where it was computed.",
+            NOT_RESOLVED,
+        )
     state = min(known, key=lambda s: s[1])
     slope, error = trend({s[1]: v for s, v in known.items()})
     grows = slope > SIGMAS * error
     text = f"{number(*known[state])} in {state_name(state)} at {MATRIX_Q:g} Å⁻¹" + (
         f", growing on cooling ({span(known)})." if grows else "."
     )
-    if max(known[state][0] / RELAXATION_RATIO, RELAXATION_RATIO / known[state][0]) < FACTOR:
+    value, spread = known[state]
+    if RELAXATION_RATIO / FACTOR < value - SIGMAS * spread and value + SIGMAS * spread < RELAXATION_RATIO * FACTOR:
         return Finding(text, AGREES)
-    return Finding(text, ELSEWHERE if grows and known[state][0] < RELAXATION_RATIO else NOT_RESOLVED)
+    colder = grows and value + SIGMAS * spread < RELAXATION_RATIO  # below it, and on the way there
+    return Finding(text, ELSEWHERE if colder else NOT_RESOLVED)
 
 
 def coherent(times, composition="NS2"):
     """Whether the coherent functions of silicon and sodium relax on one scale at the wave number of the channels."""
-    found = {s: times_ratio(d.sel(q=CHANNEL_Q, method="nearest"), "Si", "Na") for s, d in times.items()}
+    found = {s: times_ratio(d, "Si", "Na") for s, d in at_q(times, CHANNEL_Q).items()}
     found = {s: v for s, v in found.items() if s[0] == composition and np.isfinite(v[0])}
     if not found:
         return Finding(f"No run of {composition} in which both relax.", NOT_RESOLVED)
@@ -88,8 +91,9 @@ def coherent(times, composition="NS2"):
     slope, slope_error = trend({s[1]: v for s, v in found.items()})
     falls = f", falling on cooling ({span(with_error)})" if slope < -SIGMAS * slope_error else ""
     text = f"τ(Si–Si)/τ(Na–Na) = {number(ratio, error)} in {state_name(state)}{falls}."
-    known = ratio + SIGMAS * error < SAME_SCALE  # false for an unknown error
-    return Finding(text, AGREES if known else NOT_RESOLVED)
+    same = 1 / SAME_SCALE < ratio - SIGMAS * error and ratio + SIGMAS * error < SAME_SCALE  # false for an unknown error
+    apart = ratio - SIGMAS * error > SAME_SCALE or ratio + SIGMAS * error < 1 / SAME_SCALE
+    return Finding(text, AGREES if same else ELSEWHERE if apart else NOT_RESOLVED)
 
 
 def prepeak(partials, composition="NS2"):

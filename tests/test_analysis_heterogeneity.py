@@ -264,6 +264,18 @@ def test_s_4_of_independent_atoms_is_flat_and_has_no_length():
     assert float(data.S_4.mean()) == pytest.approx(q * (1 - q), rel=0.03)
 
 
+def test_independent_atoms_that_stay_and_jump_are_hardly_ever_given_a_length():
+    resolved = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        jump = rng.random((200, 150, 1)) < 0.02
+        moves = 1.5 * rng.normal(size=(200, 150, 3)) * jump + 0.05 * rng.normal(size=(200, 150, 3))
+        places = rng.uniform(0, 14, (150, 3)) + np.cumsum(moves, 0)
+        run = Trajectory(places, ["O"] * 150, np.eye(3) * 14, np.arange(200) * 0.5)
+        resolved.append(analysis.dynamic_length(run, drift=False).resolved.values.ravel())
+    assert np.mean(resolved) < 0.05  # 0.025 at most is meant, of 60
+
+
 def test_s_4_equals_a_direct_sum_over_atoms():
     rng = np.random.default_rng(12)
     run = Trajectory(
@@ -297,6 +309,7 @@ def test_s_4_of_mobile_droplets_has_their_length():
         found.append((float(data.xi_4[0, 0]), float(data.xi_4_sem[0, 0]), float(data.S_4[0, 0, :2].mean())))
     assert found[1][0] - found[0][0] > 2 * np.hypot(found[0][1], found[1][1])
     assert found[1][2] > 2 * found[0][2] > 0
+    assert int(data.resolved[0, 0]) == 1
 
 
 def test_sites_in_a_ring_are_taken_by_the_next_atom():

@@ -71,6 +71,36 @@ def test_a_network_that_does_not_relax_gives_a_lower_bound():
     assert "exceeds 20" in found.found
 
 
+def late(species, bound, **others):
+    """Relaxation times of which some lie beyond the run."""
+    data = times(1.0, 2.0, **others)
+    for name in species:
+        data["tau"].loc[{"species": name}] = np.nan
+        data["reached"].loc[{"species": name}] = 0
+        data["bound"].loc[{"species": name}] = bound
+    return data
+
+
+def test_a_state_in_which_sodium_is_the_slow_one_speaks_against_decoupling():
+    good = {("NS2", t): times(1.0, 2.0 * (4000 / t) ** 3) for t in (3000.0, 4000.0)}
+    assert claims.decoupling(good).verdict == claims.SUPPORTED
+    found = claims.decoupling(good | {("NS2", 2000.0): late(["Na"], 50.0)})
+    assert found.verdict == claims.NOT_RESOLVED and "2 of 3 states" in found.found
+    neither = claims.decoupling(good | {("NS2", 2000.0): late(["Na", "Si"], 50.0)})
+    assert neither.verdict == claims.SUPPORTED and "Neither relaxes in 1 more" in neither.found
+
+
+def test_a_ratio_that_noise_leaves_open_is_not_a_missing_decoupling():
+    assert claims.decoupling({("NS2", 2000.0): times(1.0, 6.0, error=0.5)}).verdict == claims.NOT_RESOLVED
+
+
+def test_times_at_another_wave_number_are_not_taken_for_those_of_the_network():
+    other = {("NS2", t): times(1.0, 9e4 / t).assign_coords(q=2.1) for t in (2000.0, 3000.0)}
+    assert claims.decoupling(other).verdict == claims.NOT_RESOLVED
+    both = {s: xr.concat([d, 100 * d], "q").assign_coords(q=[1.7, 2.1]) for s, d in other.items()}
+    assert "45.0" in claims.decoupling(both).found
+
+
 def test_a_second_maximum_is_a_hop_only_beyond_what_many_looks_would_give():
     assert (
         claims.hopping({("NS2", 2000.0): bimodality([1.0, 6.0, 2.0])}, {("NS2", 2000.0): diffusion()}).verdict
@@ -120,6 +150,34 @@ def test_peaks_within_their_errors_are_not_heterogeneity():
     assert claims.heterogeneous({("NS2", 2000.0): peaks([0.5, 0.5, 0.5])}).verdict == claims.SUPPORTED
     assert claims.heterogeneous({("NS2", 2000.0): peaks([0.005, 0.01, 0.004])}).verdict == claims.NOT_SUPPORTED
     assert claims.heterogeneous({("NS2", 2000.0): peaks([0.5] * 3, np.nan)}).verdict == claims.NOT_RESOLVED
+
+
+def test_large_errors_leave_heterogeneity_open():
+    assert claims.heterogeneous({("NS2", 2000.0): peaks([0.30, 0.35, 0.40], 0.2)}).verdict == claims.NOT_RESOLVED
+
+
+def test_a_peak_at_the_end_of_the_lag_times_is_a_lower_bound_and_nothing_more():
+    state = ("NS2", 2000.0)
+    ordered = order([0.3, 0.2, -0.1], [1e-4, 1e-4, 0.3])  # sodium above oxygen
+    cut = peaks([0.6, 0.3, 0.4]).assign(inside=("species", [1, 0, 1]))
+    assert claims.leader({state: peaks([0.6, 0.3, 0.4])}, {state: ordered}).verdict == claims.NOT_SUPPORTED
+    assert claims.leader({state: cut}, {state: ordered}).verdict == claims.NOT_RESOLVED
+    first = order([-0.3, -0.1, 0.2], [1e-4, 0.3, 1e-4])  # oxygen above both
+    rival = peaks([0.3, 0.6, 0.4]).assign(inside=("species", [0, 1, 1]))
+    assert claims.leader({state: rival}, {state: first}).verdict == claims.NOT_RESOLVED
+    own = peaks([0.3, 0.6, 0.4]).assign(inside=("species", [1, 0, 1]))
+    assert claims.leader({state: own}, {state: first}).verdict == claims.SUPPORTED
+
+
+def test_a_lower_bound_may_support_a_rise_and_never_a_fall():
+    hot = {("NS2", t): peaks([3000 / t] * 3) for t in (3000.0, 4000.0)}
+    low, high = (peaks([v] * 3, inside=0) for v in (0.1, 3.0))
+    assert claims.cooling({("NS2", 3000.0): peaks([1.0] * 3), ("NS2", 2000.0): low}).verdict == claims.NOT_RESOLVED
+    assert claims.cooling({("NS2", 3000.0): peaks([1.0] * 3), ("NS2", 2000.0): high}).verdict == claims.SUPPORTED
+    falling = {("NS2", t): peaks([t / 3000] * 3) for t in (3000.0, 4000.0)}
+    assert claims.cooling(falling).verdict == claims.NOT_SUPPORTED
+    assert claims.cooling(falling | {("NS2", 2000.0): low}).verdict == claims.NOT_RESOLVED
+    assert claims.cooling(hot).verdict == claims.SUPPORTED
 
 
 def test_growth_on_cooling_needs_two_temperatures_and_the_right_sign():

@@ -52,13 +52,22 @@ def test_a_hundredfold_ratio_agrees_and_one_that_grows_towards_it_is_of_other_co
     rising = published.incoherent({COLD: times(30.0, dims=dims), HOT: times(10.0, dims=dims)})
     assert rising.verdict == published.ELSEWHERE and "growing on cooling (2000–3000 K)" in rising.found
     assert published.incoherent({COLD: times(np.nan, dims=dims)}).verdict == claims.NOT_RESOLVED
+    for error in (np.nan, 0.2):  # of 51: unknown, or reaching below 50
+        assert published.incoherent({COLD: times(51.0, error, dims)}).verdict == claims.NOT_RESOLVED
+
+
+def test_a_ratio_at_another_wave_number_is_not_compared():
+    assert published.incoherent({COLD: times(70.0).assign_coords(q=2.1)}).verdict == claims.NOT_RESOLVED
+    assert published.incoherent({COLD: times(70.0).assign_coords(q=1.7)}).verdict == published.AGREES
 
 
 def test_coherent_functions_of_one_scale():
     verdicts = [
-        published.coherent({COLD: times(r, e, ("q",))}).verdict for r, e in ((1.5, 0.1), (2.9, 0.1), (1.5, np.nan))
+        published.coherent({COLD: times(r, e, ("q",))}).verdict
+        for r, e in ((1.5, 0.1), (2.9, 0.1), (1.5, np.nan), (0.01, 0.001), (9.0, 0.1))
     ]
-    assert verdicts == [published.AGREES, claims.NOT_RESOLVED, claims.NOT_RESOLVED]
+    unsure = claims.NOT_RESOLVED
+    assert verdicts == [published.AGREES, unsure, unsure, published.ELSEWHERE, published.ELSEWHERE]
 
 
 def test_of_coherent_functions_the_coldest_with_an_error_counts():

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.optimize import curve_fit
+from scipy.stats import t as student
 
 from ..errors import GlasslibError
 from .dataset import dataset, described
@@ -13,6 +14,7 @@ WIDTH = 0.1  # 1/Å, of a shell of wave vectors
 HIGHEST = 1.5  # 1/Å: beyond, S₄ is that of single atoms and their neighbours
 BLOCKS = 5
 TIMES = 6
+CHANCE = 0.025  # that a length is called resolved though atoms move independently
 
 
 def dynamic_length(trajectory_or_replicas, *, a=1.0, time=None, q_max=HIGHEST, vectors=30, origins=50, drift=True):
@@ -37,8 +39,9 @@ def dynamic_length(trajectory_or_replicas, *, a=1.0, time=None, q_max=HIGHEST, v
     Returns
     -------
     xarray.Dataset
-        `S_4` with error [species, time, q]; `xi_4` (Å) and `S_4_0` with errors [species, time]; `resolved`: 1 where ξ₄ exceeds twice
-        its error and 2π ξ₄ is below the longest wave of the box, so that it is not that of the box. Errors over replicas or five blocks.
+        `S_4` with error [species, time, q]; `xi_4` (Å) and `S_4_0` with errors [species, time]; `resolved`: 1 where ξ₄² exceeds
+        zero beyond what chance does once in forty times (Student's t over the parts) and 2π ξ₄ is below the longest wave of the box, so that it is not that of
+        the box. Errors over replicas or five blocks.
 
     References
     ----------
@@ -72,13 +75,15 @@ def dynamic_length(trajectory_or_replicas, *, a=1.0, time=None, q_max=HIGHEST, v
     parts = np.concatenate(tables)[..., used]
     mean, error = averaged(parts, lambda values: values)
     best, spread = averaged(parts, lambda values: np.apply_along_axis(lambda y: ornstein_zernike(size, y), -1, values))
+    length, known = best[..., 1], np.isfinite(parts).all((1, 3)).sum(0)
     with np.errstate(invalid="ignore"):
-        resolved = (best[..., 1] > 2 * spread[..., 1]) & (best[..., 1] * size[0] < 1)
+        surely = best[..., 2] > student.isf(CHANCE, np.maximum(known - 1, 1)) * spread[..., 2]
+        resolved = surely & (length * size[0] < 1)
     dims = ("species", "time")
     return dataset(
         {
             "S_4": ((*dims, "q"), mean, error, "1", "four-point structure factor"),
-            "xi_4": (dims, best[..., 1], spread[..., 1], "Å", "dynamic correlation length"),
+            "xi_4": (dims, length, spread[..., 1], "Å", "dynamic correlation length"),
             "S_4_0": (dims, best[..., 0], spread[..., 0], "1", "four-point structure factor at q = 0"),
             "resolved": (
                 dims,
@@ -144,13 +149,18 @@ def four_point(run, pairs, names, a, waves, shell, shells, blocks, drift):
 
 
 def ornstein_zernike(q, values):
-    """(S(0), ξ) of S(0) / (1 + (ξ q)²), NaN where the fit fails."""
+    """(S(0), ξ, ξ²) of S(0) / (1 + ξ² q²), NaN where the fit fails. ξ² may come out below zero, which makes its error one of both sides; ξ is then 0."""
     if not np.isfinite(values).all() or values.max() <= 0:
-        return np.full(2, np.nan)
+        return np.full(3, np.nan)
+    lowest = -0.9 / q[-1] ** 2
     try:
-        best, _ = curve_fit(
-            lambda x, s, xi: s / (1 + (xi * x) ** 2), q, values, (values[0], 1.0), bounds=((0, 0), (np.inf, 1e3))
+        (level, square), _ = curve_fit(
+            lambda x, s, square: s / (1 + square * x**2),
+            q,
+            values,
+            (values[0], 0.0),
+            bounds=((0, lowest), (np.inf, 1e6)),
         )
     except (RuntimeError, ValueError):
-        return np.full(2, np.nan)
-    return best
+        return np.full(3, np.nan)
+    return np.array([level, np.sqrt(max(square, 0.0)), square])

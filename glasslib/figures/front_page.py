@@ -3,7 +3,6 @@
 import io
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.ticker import NullFormatter
 
 from .theme import DASHES, MARKERS, colour, curve, ordered, panels
@@ -17,7 +16,7 @@ def front(van_hove_results, alpha, diffusion_table, state):
     van_hove_results, alpha : dict
         Results of `van_hove_self` and `non_gaussian`.
     diffusion_table : pandas.DataFrame
-        As of `diffusion`.
+        As of `diffusion`; open symbols and no line where a species is not diffusive.
     state : pair
         (composition, temperature) shown in the first two panels.
     """
@@ -31,10 +30,11 @@ def front(van_hove_results, alpha, diffusion_table, state):
         one = one.sel(time=slice(0.01, None))
         curve(middle, one.time, one.alpha_2, one.alpha_2_sem, color=colour(name), ls=DASHES.get(name, "-"))
         part = diffusion_table[(diffusion_table.species == name) & (diffusion_table.composition == state[0])]
-        right.errorbar(
-            1000 / part.temperature, part.D, np.nan_to_num(part.D_sem), color=colour(name), marker=MARKERS.get(name, "o"), capsize=2,
-            ls=DASHES.get(name, "-"), ms=5, label=name,
-        )  # fmt: skip
+        look = {"color": colour(name), "marker": MARKERS.get(name, "o"), "capsize": 2, "ms": 5}
+        for whole, some in part.groupby("diffusive"):
+            lines, inside = (DASHES.get(name, "-"), colour(name)) if whole else ("none", "white")
+            right.errorbar(1000 / some.temperature, some.D, some.D_sem, ls=lines, mfc=inside, **look)
+        right.plot([], [], color=colour(name), marker=MARKERS.get(name, "o"), ls="none", ms=5, label=name)
     left.set(
         xlim=(0, 6),
         ylim=(0, None),
@@ -45,7 +45,8 @@ def front(van_hove_results, alpha, diffusion_table, state):
     middle.set(xscale="log", xlabel="lag time (ps)", ylabel="α₂", title=f"{state[0]}, {state[1]:g} K")
     right.set(yscale="log", xlabel="1000 K / T", ylabel="D (Å²/ps)", title=state[0])
     right.yaxis.set_minor_formatter(NullFormatter())
-    right.legend()
+    right.plot([], [], color="grey", marker="o", mfc="white", ls="none", ms=5, label="not yet diffusive")
+    right.legend(fontsize=7)
     return figure
 
 

@@ -116,7 +116,7 @@ def diffusion(table, fits=None, shipped=None):
                 for whole in (0, 1):
                     some = part[part.diffusive == whole]
                     ax.errorbar(
-                        1000 / some.temperature, some.D, np.nan_to_num(some.D_sem), ls="none", capsize=2, lw=1, color=colour(species),
+                        1000 / some.temperature, some.D, some.D_sem, ls="none", capsize=2, lw=1, color=colour(species),
                         marker=theme.MARKERS.get(species, "o") if marks is None else "x+*dv"[marks % 5], ms=6 if marks is None else 4,
                         mfc=colour(species) if whole else "white", alpha=1.0 if marks is None else 0.75,
                     )  # fmt: skip
@@ -161,10 +161,10 @@ def finite_size(data, *, title=None):
         for whole in (0, 1):
             some = one.diffusive.values == whole
             ax.errorbar(
-                inverse[some], one.D.values[some], np.nan_to_num(one.D_sem.values[some]), ls="none", capsize=2, lw=1, ms=6,
+                inverse[some], one.D.values[some], one.D_sem.values[some], ls="none", capsize=2, lw=1, ms=6,
                 marker=marker, color=colour(name), mfc=colour(name) if whole else "white",
             )  # fmt: skip
-        limit, error = float(one.D_infinite), np.nan_to_num(float(one.D_infinite_sem))
+        limit, error = float(one.D_infinite), float(one.D_infinite_sem)
         ax.errorbar(0, limit, error, color="black", marker="_", ms=9, capsize=3, lw=1)
         ax.set(xlabel="1/L (1/Å)", ylim=(0, None))
         ax.set_title(name, color=colour(name), fontweight="bold")
@@ -203,7 +203,7 @@ def points(table, value, label, *, log=False, level=None, bound=None, filled=Non
         for name, look in looks.items():
             part = table[table.composition == composition].sort_values("temperature")
             part = part[part.species == name] if name else part
-            error = np.nan_to_num(part[f"{value}_sem"])
+            error = part[f"{value}_sem"]
             ax.errorbar(part.temperature, part[value], error, **look, capsize=2, ms=5, lw=1.2)
             if filled:
                 empty = part[part[filled] == 0]
@@ -324,7 +324,7 @@ def jumps(results, species, *, title=None):
         column, one = names.index(composition), one.isel(time=np.flatnonzero(keep.values))
         for row, variable in enumerate(("hop_fraction", "hop_length")):
             axes[row, column].errorbar(
-                one.time, one[variable], np.nan_to_num(one[f"{variable}_sem"]), color=colours[temperature], marker="o", ms=3.5, capsize=2, lw=1.1
+                one.time, one[variable], one[f"{variable}_sem"], color=colours[temperature], marker="o", ms=3.5, capsize=2, lw=1.1
             )  # fmt: skip
     for ax, name in zip(axes[0], names, strict=True):
         ax.set_title(name, fontweight="bold", color=GREY)

@@ -51,7 +51,7 @@ def bars(families, reference=None):
             values = data.probability.values
             ax = axes[i, columns.index(composition)]
             ax.bar(
-                data[dimension].values + width * place, values, width, yerr=np.nan_to_num(data.probability_sem.values),
+                data[dimension].values + width * place, values, width, yerr=data.probability_sem.values,
                 color=colours[temperature], error_kw={"linewidth": 0.7}, linewidth=0,
             )  # fmt: skip
             seen = data[dimension].values[values > 5e-3]
