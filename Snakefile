@@ -79,7 +79,7 @@ rule speed:
 
 rule train:
     input:
-        library("02_training"), FRAMES, MODELS,
+        library("02_training"), FRAMES, MODELS, sorted(map(str, Path("data/models").glob("*.csv"))),
     output:
         f"{RUN}/notebooks/02_training.ipynb",
     params:

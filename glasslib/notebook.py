@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .errors import GlasslibError, shown
 from .files import read_json, sha256
-from .provenance import content_hash, library_hash, relative
+from .provenance import content_hash, hashes, library_hash
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
@@ -21,8 +21,8 @@ NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 PARTS = {
     "01": ("reference", "figures"),
     "02": ("training", "potential", "reference", "figures"),
-    "03": ("potential", "training", "reference", "figures"),
-    "04": ("dynamics", "potential", "systems", "trajectory"),
+    "03": ("dynamics", "potential", "training", "reference", "systems", "trajectory", "figures"),
+    "04": ("dynamics", "potential", "systems", "trajectory", "figures"),
     "05": ("analysis", "figures", "published", "sweep", "trajectory"),
     "10": ("analysis", "dynamics", "figures", "potential", "sweep", "trajectory", "viewer"),
     "11": ("analysis", "claims", "figures", "published", "sweep", "trajectory", "viewer"),
@@ -168,7 +168,7 @@ class Run:
         record = {
             "notebook": self.name,
             "parameters": self.parameters,
-            "inputs": {relative(p): sha256(p) for p in self.inputs},
+            "inputs": hashes(self.inputs),
             "library_hash": library_hash(parts(self.name)),
             "content_hash": self.hash,
         }

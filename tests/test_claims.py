@@ -101,6 +101,11 @@ def test_times_at_another_wave_number_are_not_taken_for_those_of_the_network():
     assert "45.0" in claims.decoupling(both).found
 
 
+def test_a_species_that_does_not_relax_has_fewer_times_within_the_run():
+    data = late(["Si"], 9.0).assign_attrs(length_ps=10.0)
+    assert claims.times_within(data) == {"Na": "10.0", "O": "10.0", "Si": "< 1.1"}
+
+
 def test_a_second_maximum_is_a_hop_only_beyond_what_many_looks_would_give():
     assert (
         claims.hopping({("NS2", 2000.0): bimodality([1.0, 6.0, 2.0])}, {("NS2", 2000.0): diffusion()}).verdict

@@ -3,10 +3,13 @@
 import re
 from pathlib import Path
 
+import ase.io
 import h5py
+import numpy as np
 import pytest
+from ase import Atoms
 
-from glasslib import cli
+from glasslib import Trajectory, analysis, cli
 
 
 def glasslib(monkeypatch, capsys, *words):
@@ -58,6 +61,12 @@ BAD = {
     "missing trajectory": (["analyse", "none.h5"], "none.h5"),
     "truncated trajectory": (["analyse", "torn.h5"], "torn.h5"),
     "HDF5 of something else": (["analyse", "other.h5"], "other.h5"),
+    "dump of types without species": (["analyse", "types.dump", "--timestep", "1"], "--species"),
+    "dump with a species too few": (["analyse", "types.dump", "--timestep", "1", "--species", "O,Na"], "2 species"),
+    "dump with a misspelt species": (["analyse", "types.dump", "--timestep", "1", "--species", "O,Na,Xx"], "'Xx'"),
+    "dump of steps without timestep": (["analyse", "types.dump", "--species", "O,Na,Si"], "--timestep"),
+    "frames without time": (["analyse", "md.traj"], "--interval"),
+    "negative interval": (["analyse", "md.traj", "--interval", "-1"], "interval"),
     "no such notebook": (["notebook", "99_nothing", "a.ipynb"], "99_nothing"),
     "misspelt parameter": (["notebook", "07_relaxation", "a.ipynb", "-p", "qq=1"], "qq"),
     "parameters that are no JSON": (["notebook", "07_relaxation", "a.ipynb", "--json", "{"], "JSON"),
@@ -68,12 +77,49 @@ BAD = {
 }
 
 
+SYMBOLS = ["O", "O", "O", "Na", "Na", "Si"]
+
+
+def write_walk():
+    """The same wrapped walk as md.traj, which has no time, and types.dump, of types and step numbers only; its unwrapped positions."""
+    rng = np.random.default_rng(0)
+    walk = rng.random((6, 3)) * 8 + np.cumsum(rng.normal(0.2, 0.3, (30, 6, 3)), axis=0)
+    ase.io.write("md.traj", [Atoms(SYMBOLS, frame % 8, cell=[8] * 3, pbc=True) for frame in walk])
+    with open("types.dump", "w") as out:
+        for number, frame in enumerate(walk % 8):
+            out.write(
+                f"ITEM: TIMESTEP\n{number * 50}\nITEM: NUMBER OF ATOMS\n6\nITEM: BOX BOUNDS pp pp pp\n" + "0 8\n" * 3
+            )
+            out.write("ITEM: ATOMS id type x y z\n")
+            for atom, (x, y, z) in enumerate(frame):
+                out.write(f"{atom + 1} {['O', 'Na', 'Si'].index(SYMBOLS[atom]) + 1} {x:.9f} {y:.9f} {z:.9f}\n")
+    return walk
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("md.traj", ["--interval", "0.1"]), ("types.dump", ["--timestep", "2", "--species", "O, Na,Si"])],
+)
+def test_analyse_takes_what_foreign_files_do_not_say(monkeypatch, capsys, tmp_path, name, options):
+    monkeypatch.chdir(tmp_path)
+    walk = write_walk()
+    status, text, message = glasslib(monkeypatch, capsys, "analyse", name, *options, "--out", "results")
+    assert status == 0, message
+    path = tmp_path / "results" / f"{Path(name).stem}.nc"
+    assert str(path.relative_to(tmp_path)) in text
+    found = analysis.load(path)["mean_squared_displacement"].msd
+    exact = analysis.mean_squared_displacement(Trajectory(walk, SYMBOLS, np.eye(3) * 8, np.arange(30) * 0.1)).msd
+    np.testing.assert_allclose(found.time, exact.time)
+    np.testing.assert_allclose(found.sel(species=exact.species), exact, rtol=1e-6)
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line_and_writes_nothing(monkeypatch, capsys, tmp_path, case):
     words, named = BAD[case]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.txt").write_text("no atoms in here\n")
     (tmp_path / "seed.extxyz").write_bytes((Path(__file__).parents[1] / "data/frames/seed.extxyz").read_bytes())
+    write_walk()
     with h5py.File("other.h5", "w") as file:
         file["numbers"] = [1, 2, 3]
     (tmp_path / "torn.h5").write_bytes((tmp_path / "other.h5").read_bytes()[:1000])

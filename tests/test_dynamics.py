@@ -6,6 +6,8 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
+from ase.io import write
 
 from glasslib import GlasslibError, dynamics
 from glasslib.dynamics import Guard, log_frames, read_schedule
@@ -364,3 +366,16 @@ def test_one_evaluation_of_the_potential_a_step(tmp_path):
             atoms, potential, [stage | {"length": 0.1}], tmp_path / f"{number}.h5", quiet=True, checkpoint_every=50
         )
         assert potential.calls <= 100 + 4
+
+
+@pytest.mark.parametrize("start", ["NS2.5", "NS3.5"])
+def test_a_composition_with_a_point_is_no_file(start):
+    made = dynamics.starting_structure(start, 30, 3000.0, 0, LennardJones(epsilon=0.01, rc=4.0))
+    assert set(made.symbols) == {"Na", "Si", "O"}
+
+
+def test_a_start_is_a_file_whatever_its_name_or_says_that_it_is_neither(tmp_path):
+    write(tmp_path / "POSCAR", bulk("Cu", cubic=True), format="vasp")
+    assert len(dynamics.starting_structure(tmp_path / "POSCAR", 30, 3000.0, 0, None)) == 4
+    with pytest.raises(GlasslibError, match="no file, and no composition"):
+        dynamics.starting_structure("nowhere.xyz", 30, 3000.0, 0, None)

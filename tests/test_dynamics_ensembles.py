@@ -5,6 +5,7 @@ import pytest
 from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
+from ase.calculators.emt import EMT
 from scipy.optimize import brentq
 from scipy.special import expit
 
@@ -375,3 +376,14 @@ def test_the_conserved_quantity_of_every_ensemble_is_conserved(stage):
     assert np.std(kept) < 0.01
     if stage["ensemble"] != "nve":
         assert np.std(total) > 20 * np.std(kept)
+
+
+def test_the_langevin_piston_drags_velocities_along_the_axes_only():
+    """Quigley & Probert, J. Chem. Phys. 120, 11432 (2004), eq. 9: the trace of the piston's momentum acts on each axis alike."""
+    atoms = bulk("Cu", cubic=True)
+    atoms.calc = EMT()
+    stage = read_schedule([{"ensemble": "npt", "cell": "full", "thermostat": "langevin", "temperature": 300, "pressure": 0, "length": 1}])[0]  # fmt: skip
+    piston = build(stage, atoms, np.random.default_rng(0))
+    piston.p_eps = np.diag([1.0, 2.0, 3.0])
+    drag = piston._barostat_BAOAB_OU_gamma_mod() * piston.barostat_mass
+    np.testing.assert_allclose(drag, np.diag([1.0, 2.0, 3.0]) + 6 / piston.Ndof * np.eye(3))

@@ -12,7 +12,7 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.md.verlet import VelocityVerlet
 
-from glasslib import GlasslibError, random_structure
+from glasslib import GlasslibError, load_potential, random_structure
 from glasslib.potential import kernels
 from glasslib.potential.calculator import PaiNNCalculator
 from glasslib.potential.graph import edges
@@ -125,7 +125,6 @@ def test_the_list_may_age_without_changing_a_bit():
     rebuilds = []
     for _ in range(12):
         atoms.positions += rng.normal(0, 0.04, atoms.positions.shape)
-        fresh.reset()
         aged.calculate(atoms)
         fresh.calculate(atoms)
         assert np.array_equal(aged.results["forces"], fresh.results["forces"])
@@ -278,3 +277,24 @@ def test_the_first_process_computes_the_bits_of_all_later_ones(tmp_path):
     )
     assert "compiling" in first.stderr and "compiling" not in second.stderr
     assert first.stdout == second.stdout
+
+
+def test_one_calculator_follows_a_cell_that_is_not_three_dimensional():
+    calculator = load_potential("default")
+    molecule_ = Atoms("SiO2", [(0, 0, 0), (1.6, 0, 0), (0, 1.6, 0)])
+    for change in (
+        lambda a: None,
+        lambda a: a.center(vacuum=4.0),
+        lambda a: a.set_cell([[6, 0, 0], [0, 6, 0], [0, 0, 0]]),
+    ):
+        change(molecule_)
+        molecule_.calc = calculator
+        energy = molecule_.get_potential_energy()
+        molecule_.calc = load_potential("default")
+        assert energy == pytest.approx(molecule_.get_potential_energy(), abs=1e-4)
+    slab = Atoms(
+        "SiO2", [(0, 0, 0), (1.6, 0, 0), (0, 1.6, 0)], cell=[6, 6, 0], pbc=(True, True, False), calculator=calculator
+    )
+    slab.get_potential_energy()
+    slab.set_cell([6.01, 6, 0])
+    assert np.isfinite(slab.get_potential_energy())

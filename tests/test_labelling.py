@@ -242,3 +242,21 @@ def test_queue_killed_midway_goes_on_and_its_labels_are_right(tmp_path):
     assert -(energies[0] - energies[1]) / (2 * h) == pytest.approx(np.linalg.norm(atoms.get_forces()), rel=0.05)
     assert frames[0].info["dE_dlnE"] < 0  # more plane waves, lower energy
     assert not [p for p in out.glob("*.json")], json.dumps(failures(out))
+
+
+@needs_gpaw
+def test_a_frame_whose_labelling_is_stopped_on_purpose_is_not_given_up(tmp_path, monkeypatch):
+    queue, out = queue_of(tmp_path / "queue.extxyz", 1), tmp_path / "labels"
+
+    def interrupted(running, out, wanted, quiet):
+        for process in running:
+            process.terminate()
+            process.wait()
+        os.close(claim(out, "cell-0"))  # as the worker did before it was stopped
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(labelling, "_watch", interrupted)
+    for _ in range(2 * labelling.ATTEMPTS):
+        with pytest.raises(KeyboardInterrupt):
+            label_queue(queue, out, coarse=True, quiet=True)
+    assert not failures(out)

@@ -102,3 +102,14 @@ def test_the_workflow_passes_the_error_on_and_leaves_no_half_notebook(tmp_path):
     with pytest.raises(GlasslibError, match="make them with"):
         workflow.execute("06_mean_squared_displacement", out, {"run_dir": str(tmp_path / "nothing")})
     assert not out.exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_is_stale_when_any_part_that_it_uses_changes(name):
+    text = (notebook.NOTEBOOKS / f"{name}.ipynb").read_text()
+    used = set(re.findall(r"glasslib\.([a-z_]+)", text))
+    for line in re.findall(r"from glasslib import ([a-z_, ]+)", text):
+        used |= set(line.split(", "))
+    lazy = {"load_potential": "potential", "random_structure": "systems"}
+    used = {lazy.get(part, part) for part in used} - {"notebook", "files", "errors"}
+    assert used <= set(notebook.parts(name))

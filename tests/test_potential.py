@@ -226,3 +226,12 @@ def test_a_gpu_that_fails_its_first_comparison_is_not_used(fault):
     assert calculator.kernel == "numba"
     melt.calc = load_potential()
     np.testing.assert_allclose(forces, melt.get_forces())
+
+
+def test_a_name_with_a_point_is_not_that_of_another_model(tmp_path):
+    first, second = (Potential(PaiNN(features=f, interactions=1), np.zeros(3), 1.0) for f in (16, 32))
+    save_model(tmp_path / "model.v2", first)
+    save_model(tmp_path / "model", second)
+    assert load_potential(tmp_path / "model.v2").potentials[0].network.config.features == 16
+    (tmp_path / "model.safetensors").unlink()
+    assert load_potential(tmp_path / "model.v2").potentials[0].network.config.features == 16

@@ -1,13 +1,18 @@
 import json
 
 import pytest
+from ase.build import molecule
 
 from glasslib import GlasslibError, notebook
 from glasslib.provenance import (
     RunRecord,
     ancestry,
     content_hash,
+    hashes,
+    keep_key,
+    key_of,
     library_files,
+    made_for,
     record_path,
     verify_manifest,
     write_manifest,
@@ -68,3 +73,27 @@ def test_manifest_finds_missing_altered_and_unlisted_files(tmp_path):
     (tmp_path / "d").write_text("d")
     problems = verify_manifest(tmp_path)
     assert [p.split(":")[0] for p in problems] == ["missing", "altered", "not in the manifest"]
+
+
+def test_files_of_one_name_in_two_folders_both_count(tmp_path):
+    paths = [tmp_path / folder / "x.nc" for folder in "ab"]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text("1")
+    assert len(hashes(paths)) == 2
+    for path in paths:
+        before = content_hash({}, paths, ("systems",))
+        path.write_text("2")
+        assert content_hash({}, paths, ("systems",)) != before
+
+
+def test_what_was_made_from_something_else_is_not_taken_for_current(tmp_path):
+    water, path = molecule("H2O"), tmp_path / "made"
+    moved = water.copy()
+    moved.positions[0, 0] += 1e-9
+    assert key_of([water], 1.0) == key_of([water.copy()], 1.0)
+    assert len({key_of([water], 1.0), key_of([moved], 1.0), key_of([water], 2.0), key_of([water, water], 1.0)}) == 4
+    keep_key(path, "first")
+    assert not made_for(path, "first")  # not there yet
+    path.touch()
+    assert made_for(path, "first") and not made_for(path, "second")

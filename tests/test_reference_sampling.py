@@ -8,8 +8,10 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from glasslib.errors import GlasslibError
-from glasslib.reference import gpaw
+from glasslib.reference import chain, gpaw
 from glasslib.reference.chain import tiny
+from glasslib.reference.frames import read_plain
+from glasslib.reference.labelling import names
 from glasslib.reference.sampling import COMPOSITIONS, State, melt, states
 from glasslib.reference.selection import CENTRES, farthest, fingerprint, force_spread, select
 from glasslib.systems import density, random_structure
@@ -152,3 +154,19 @@ def test_tiny_chain_samples_labels_trains_and_validates(tmp_path):
     again = tiny(tmp_path, quiet=True)  # everything is there: nothing is labelled or trained anew
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "labels").glob("*.extxyz")} == stamps
     assert again.equals(errors)
+
+
+def test_the_chain_asked_for_something_else_makes_it_anew(tmp_path, monkeypatch):
+    def sample(count, seed, *others, **which):
+        made = [random_structure("SiO2", 6, seed=100 * seed + k) for k in range(count)]
+        for k, atoms in enumerate(made):
+            atoms.info = {"composition": "SiO2", "temperature_K": 300, "density_scale": 1.0, "parent": f"s{seed}-{k}"}
+        return made
+
+    monkeypatch.setattr(chain, "sample", sample)
+    monkeypatch.setattr(chain, "label_queue", lambda queue, *args, **options: {"left": names(read_plain(queue))})
+    for samples, labels, seed in ((6, 3, 0), (6, 3, 0), (6, 4, 0), (10, 8, 5)):
+        with pytest.raises(GlasslibError, match=f"{labels} of {labels} frames"):
+            chain.chain(tmp_path, samples, labels, seed=seed)
+        assert len(read_plain(tmp_path / "candidates.extxyz")) == samples
+        assert {atoms.info["parent"].split("-")[0] for atoms in read_plain(tmp_path / "queue.extxyz")} == {f"s{seed}"}

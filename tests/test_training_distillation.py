@@ -10,8 +10,9 @@ from test_training_xtb import cell, needs_tblite, zero
 
 from glasslib.errors import GlasslibError
 from glasslib.potential.storage import load_model
+from glasslib.reference.frames import read_plain
 from glasslib.training import TrainConfig, evaluate
-from glasslib.training.distillation import Teachers, distil
+from glasslib.training.distillation import Teachers, distil, taught
 from glasslib.training.xtb import labelled, xtb
 
 
@@ -50,6 +51,13 @@ def test_the_mean_gives_each_kind_half():
     assert spread == pytest.approx(np.std([7.0, 11.0, 1.0, 2.0, 6.0]))
 
 
+def test_each_member_of_the_committee_has_a_teacher_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("glasslib.training.distillation.SPREAD", 1e9)
+    teachers = Teachers(Base(), [Constant(-3.0), Constant(1.0)], [Constant(1.0), Constant(2.0), Constant(6.0)])
+    paths = taught(tmp_path, teachers, [zero(cell(0))], "key")
+    assert [read_plain(path)[0].get_potential_energy() for path in paths] == pytest.approx([6.0, 7.0, 11.0])
+
+
 @needs_tblite
 def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     frames, melts = [xtb(cell(seed)) for seed in range(3)], [xtb(cell(seed)) for seed in range(10, 13)]
@@ -63,12 +71,26 @@ def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was
         assert errors.loc["student", column] == pytest.approx(row[column], rel=1e-3)
     weights = path.with_suffix(".safetensors").read_bytes()
     assert load_model(path).network.config.features == 16
-    for part in ("bases.extxyz", "delta1", "delta2", "direct", "teacher.extxyz", "student"):
+    parts = (
+        "bases.extxyz",
+        "delta1",
+        "delta2",
+        "direct",
+        "teacher.extxyz",
+        "teacher2.extxyz",
+        "student",
+        "member1",
+        "member2",
+    )
+    for part in parts:
         assert (tmp_path / "d" / part).exists()
     together = distil(frames, melts, tmp_path / "together", workers=2, **settings)
     assert together.with_suffix(".safetensors").read_bytes() == weights
+    more = [*melts, xtb(cell(13))]
     monkeypatch.setattr("glasslib.training.distillation.xtb", None)  # nothing is labelled again
     assert distil(frames, melts, tmp_path / "d", **settings).with_suffix(".safetensors").read_bytes() == weights
+    assert distil(frames, more, tmp_path / "d", **settings).with_suffix(".safetensors").read_bytes() != weights
+    assert len(read_plain(tmp_path / "d" / "teacher.extxyz")) == 4
 
 
 def test_nothing_to_learn_from_is_said(tmp_path):

@@ -16,6 +16,7 @@ from test_training import SMALL, frame
 
 from glasslib.errors import GlasslibError
 from glasslib.potential.storage import load_model
+from glasslib.provenance import record_path
 from glasslib.training import TrainConfig, evaluate, train
 
 TINY = dataclasses.replace(SMALL, epochs=12, batch=2, rate=3e-3, warmup=5, average=0.8, huber=0.0)
@@ -185,3 +186,11 @@ def test_a_learning_curve_keeps_what_is_trained_and_falls(tmp_path):
     assert again.equals(table)
     with pytest.raises(GlasslibError, match="between 1 and 8"):
         learning_curve(frames, frames[:1], [9], tmp_path / "curve.csv", starts, TINY)
+
+
+def test_a_training_that_is_finished_keeps_its_record(tmp_path):
+    path = train([frame(0)], [], tmp_path, TINY)
+    record = record_path(path.with_suffix(".safetensors"))
+    before = record.read_bytes()
+    assert train([frame(0)], [], tmp_path, TINY) == path
+    assert record.read_bytes() == before

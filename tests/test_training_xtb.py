@@ -120,6 +120,14 @@ def test_configurations_are_of_their_state_and_the_third_is_shaken(short):
     assert all(np.array_equal(a.positions, b.positions) for a, b in zip(found, again, strict=True))
 
 
+def test_melts_of_a_classical_potential_may_have_another_name(short, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "xtb", zero)
+    made = melts(tmp_path / "frames.extxyz", 1, "pmmcs", "mine", seed=3, quiet=True, **SMALL)
+    assert len(made) == 3 and made[0].info["parent"].startswith("mine-")
+    with pytest.raises(GlasslibError, match="another potential"):
+        melts(tmp_path / "frames.extxyz", 1, "shik", "mine", seed=3, quiet=True, **SMALL)
+
+
 @needs_tblite
 def test_frames_are_kept_from_one_call_to_the_next(tmp_path, short):
     out = tmp_path / "frames.extxyz"

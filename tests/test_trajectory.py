@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from glasslib import GlasslibError
-from glasslib.trajectory import Trajectory, read, unwrap
+from glasslib import GlasslibError, analysis
+from glasslib.trajectory import Trajectory, h5md_reader, read, unwrap, wrapping
+from glasslib.trajectory import trajectory as module
 from glasslib.trajectory.h5md import Writer
 
 SPECIES = ["O"] * 6 + ["Na"] * 4 + ["Si"] * 2
@@ -175,6 +176,106 @@ def test_wrapped_ase_images_are_unwrapped_by_the_minimum_image(tmp_path):
         assert np.allclose(moved, truth.positions - truth.positions[0], atol=1e-6)
 
 
+WRAPS = {
+    "unwrapped": lambda s: s,
+    "into [0, L)": lambda s: s % 1.0,
+    "into [-L/2, L/2)": lambda s: (s + 0.5) % 1.0 - 0.5,
+}
+
+
+def foreign(path, change=None):
+    """Make an H5MD file one of another program."""
+    with h5py.File(path, "a") as file:
+        file["h5md/creator"].attrs["name"] = np.bytes_("another")
+        if change is not None:
+            change(file)
+    return path
+
+
+def wrapped_in(kind, cells=CELL, frames=60):
+    """A walk whose fractional positions are wrapped."""
+    positions = WRAPS[kind](walk(frames) @ np.linalg.inv(CELL)) @ cells
+    return Trajectory(positions, SPECIES, cells, np.arange(frames) * 0.5)
+
+
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("kind", WRAPS)
+def test_a_walk_has_one_msd_however_its_positions_are_wrapped(tmp_path, monkeypatch, kind, varying):
+    cells = CELL * np.linspace(1, 1.1, 60)[:, None, None] if varying else CELL
+    truth, given = wrapped_in("unwrapped", cells), wrapped_in(kind, cells)
+    jumps = np.abs(np.diff(given.positions @ np.linalg.inv(given.cells), axis=0)).max() > 0.5
+    assert jumps == (kind != "unwrapped")
+    ase.io.write(tmp_path / "a.extxyz", [given.atoms(k, wrap=False) for k in range(60)])
+    foreign(given.save(tmp_path / "a.h5", dtype="float64"))
+    monkeypatch.setattr(module, "BLOCK_BYTES", 12 * 24 * 7)  # blocks of seven frames
+    for name in ("a.extxyz", "a.h5"):
+        found = read(tmp_path / name)
+        moved = np.asarray(found.positions) - truth.positions
+        cells_moved = moved @ np.linalg.inv(truth.cells)
+        assert np.allclose(cells_moved, np.round(cells_moved[0]), atol=1e-6), name  # whole cells, for ever the same
+        part = found[10:50:3].select("Na").positions
+        assert np.allclose(np.asarray(part), np.asarray(found.positions)[10:50:3][:, 6:10])
+        if not varying:
+            msd, exact = (analysis.mean_squared_displacement(run, drift=False).msd for run in (found, truth))
+            assert np.allclose(msd, exact, rtol=1e-5) and exact[0, -1] > 1000
+
+
+def test_what_is_said_to_be_unwrapped_is_kept_as_it_is(tmp_path):
+    """Frames of a fast atom may lie further apart than half a cell: in files of glasslib, and where the caller says so."""
+    far = Trajectory(walk(60)[::25], SPECIES, CELL, [0.0, 1.0, 2.0])
+    assert np.abs(np.diff(far.positions @ np.linalg.inv(CELL), axis=0)).max() > 0.7
+    saved = far.save(tmp_path / "a.h5", dtype="float64")
+    assert np.array_equal(Trajectory.open(saved).load().positions, far.positions)
+    images = [far.atoms(k, wrap=False) for k in range(3)]
+    assert np.array_equal(Trajectory.from_ase(images, wrapped=False).positions, far.positions)
+    for again in (lambda: Trajectory.from_ase(images), lambda: Trajectory.open(foreign(saved))):
+        with pytest.raises(GlasslibError, match="more than a third .* wrapped=False"):
+            again()
+
+    def flag(file):
+        file["particles/trajectory/image/value"] = np.zeros((3, 12, 3), int)
+
+    assert np.array_equal(Trajectory.open(foreign(saved, flag)).load().positions, far.positions)
+
+
+def test_a_direction_that_is_not_periodic_is_not_unwrapped(tmp_path):
+    positions = np.full((2, 12, 3), 3.0)
+    positions[1, 0] = 9.8, 9.8, 3.0
+    cube = Trajectory(positions, SPECIES, np.eye(3) * 10, [0.0, 1.0])
+    images = [cube.atoms(k, wrap=False) for k in range(2)]
+    for image in images:
+        image.pbc = True, False, True
+    images[0].positions[1] = images[1].positions[1] = -1  # not all inside the cell
+
+    def boundary(file):
+        file["particles/trajectory/box"].attrs["boundary"] = np.array([b"periodic", b"none", b"periodic"])
+
+    opened = Trajectory.open(foreign(cube.save(tmp_path / "a.h5"), boundary))
+    for found in (Trajectory.from_ase(images, [0.0, 1.0]), opened):
+        assert np.allclose(np.asarray(found.positions)[1, 0], [-0.2, 9.8, 3.0])
+
+
+def test_the_first_doubtful_step_of_a_wrapped_file_is_named_and_memory_is_bounded(tmp_path, monkeypatch):
+    given = wrapped_in("into [-L/2, L/2)")
+    monkeypatch.setattr(module, "BLOCK_BYTES", 12 * 24 * 7)
+    opened = Trajectory.open(foreign(given.save(tmp_path / "a.h5")))
+    assert isinstance(opened.positions, h5md_reader.Lazy) and opened.positions._image.dtype == np.int16
+    monkeypatch.setattr(wrapping, "MOST_FLAGS", 60 * 12 * 3 - 1)
+    with pytest.raises(GlasslibError, match="a.h5: positions are wrapped and too many .* write image flags"):
+        Trajectory.open(tmp_path / "a.h5")
+    monkeypatch.undo()
+    scaled = np.zeros((20, 12, 3))
+    scaled[10:, 5, 2], scaled[15:, 0, 0] = 0.4, -0.9  # doubtful, then, some blocks later, the jump that makes it so
+    monkeypatch.setattr(module, "BLOCK_BYTES", 12 * 24 * 3)
+    for last, refused in ((15, False), (20, True)):
+        bad = Trajectory(scaled[:last] @ CELL, SPECIES, CELL, given.time[:last]).save(tmp_path / "b.h5")
+        if refused:
+            with pytest.raises(GlasslibError, match="b.h5: atom 5 .* frames 9 and 10,"):
+                Trajectory.open(foreign(bad))
+        else:
+            assert Trajectory.open(foreign(bad)).positions._image is None
+
+
 def test_a_step_that_may_be_a_jump_is_refused():
     fractional = np.zeros((3, 2, 3))
     fractional[2, 1, 0] = 0.4
@@ -238,6 +339,53 @@ def test_truncated_lammps_dumps_are_refused(tmp_path):
         assert "b.dump" in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(GlasslibError, match="timestep in fs"):
         read(tmp_path / "a.dump")
+
+
+def headed(path, *, times, units=None):
+    """A dump of two frames whose header has times, and units of the first frame only, as LAMMPS writes them."""
+    write_dump(path, "id element xu yu zu", LAMMPS_COLUMNS["id element xu yu zu"], walk(3))
+    whole = path.read_text()
+    for number, time in enumerate(times):
+        head = f"ITEM: TIMESTEP\n{number * 100}\n"
+        first = f"ITEM: UNITS\n{units}\n" if units and number == 0 else ""
+        assert head in whole
+        whole = whole.replace(head, f"{first}ITEM: TIME\n{time}\n{head}")
+    path.write_text(whole)
+    return path
+
+
+@pytest.mark.parametrize(("units", "scale"), [("real", 1e-3), ("metal", 1.0)])
+def test_units_at_the_top_of_a_lammps_dump_hold_for_all_its_frames(tmp_path, units, scale):
+    found = read(headed(tmp_path / "a.dump", times=[0, 150, 300], units=units))
+    assert np.allclose(found.time, np.array([0, 150, 300]) * scale)
+
+
+def test_lammps_times_without_units_are_not_guessed(tmp_path):
+    path = headed(tmp_path / "a.dump", times=[0, 150, 300])
+    with pytest.raises(GlasslibError, match="a.dump .* no time with units: pass timestep in fs .* units yes"):
+        read(path)
+    assert np.allclose(read(path, timestep=2.0).time, [0, 0.2, 0.4])
+
+
+def test_lammps_atoms_that_nothing_tells_apart_are_refused(tmp_path):
+    head = "ITEM: TIMESTEP\n{}\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n0 9\n0 9\n0 9\nITEM: ATOMS element x y z\n"
+    (tmp_path / "one.dump").write_text(head.format(0) + "O 1 1 1\nO 4 4 4\n")
+    assert np.allclose(read(tmp_path / "one.dump").positions, [[[1, 1, 1], [4, 4, 4]]])
+    (tmp_path / "two.dump").write_text(head.format(0) + "O 1 1 1\nO 3 3 3\n" + head.format(10) + "O 3 3 3\nO 1 1 1\n")
+    with pytest.raises(GlasslibError, match="two.dump has no column id.*: dump all atoms with their id, or sort by id"):
+        read(tmp_path / "two.dump", timestep=1.0)
+    write_dump(tmp_path / "a.dump", "id element xu yu zu", LAMMPS_COLUMNS["id element xu yu zu"], walk(2))
+    first, last = (tmp_path / "a.dump").read_text().rsplit("\n1 O ", 1)
+    (tmp_path / "a.dump").write_text(f"{first}\n77 O {last}")
+    with pytest.raises(GlasslibError, match="frame 1 has other atoms"):
+        read(tmp_path / "a.dump", timestep=1.0)
+
+
+@pytest.mark.parametrize("option", ["interval", "timestep"])
+@pytest.mark.parametrize("value", [0, -1.0, np.nan, np.inf, "1"])
+def test_times_between_frames_are_positive_numbers(tmp_path, option, value):
+    with pytest.raises(GlasslibError, match=f"{option} must be a number above zero"):
+        read(tmp_path / "a.dump", **{option: value})
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import json
 import pytest
 import yaml
 
-from glasslib import GlasslibError, book, notebook, profiles, sweep
+from glasslib import GlasslibError, book, notebook, profiles, sweep, workflow
 from glasslib.cli.app import settings
 
 QUICK = yaml.safe_load((profiles.ROOT / "profiles" / "quick.yml").read_text())
@@ -137,3 +137,30 @@ def test_a_run_without_its_notebooks_is_out_of_date(tmp_path):
     assert problems == [f"{path.stem} has not been executed" for path in sorted(notebook.NOTEBOOKS.glob("*.ipynb"))]
     (tmp_path / "notebooks" / "05_structure.ipynb").write_text(json.dumps({"cells": []}))
     assert "05_structure: no figure in it is signed" in book.outdated(tmp_path)
+
+
+def test_a_state_that_fails_or_is_not_wanted_is_not_drawn_from_an_old_trajectory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "two.yml").write_text("compositions: [NS2]\ntemperatures: [3000, 4000]\n")
+    hot, cold, stray = (f"NS2_{t}K_0" for t in (4000, 3000, 2000))
+    folder = tmp_path / "runs/two/trajectories"
+    folder.mkdir(parents=True)
+    for name in (hot, cold, stray):
+        (folder / f"{name}.h5").write_text("old")
+    drawn, works = [], [hot]
+
+    def snakemake(profile, cores, *options, partial=False, lock=None):
+        if "--until" in options:
+            for name in works:
+                (tmp_path / "runs/two/simulations").mkdir(exist_ok=True)
+                (tmp_path / f"runs/two/simulations/{name}.ipynb").touch()
+            return len(works) == 2
+        drawn.append(sorted(path.stem for path in folder.glob("*.h5")))
+        return True
+
+    monkeypatch.setattr(workflow, "_snakemake", snakemake)
+    assert [path.stem for path in workflow.run("two.yml")] == [cold]
+    works.append(cold)
+    assert workflow.run("two.yml") == []
+    assert drawn == [[hot], [cold, hot]]
+    assert (folder / f"{stray}.h5.aside").read_text() == "old"

@@ -7,12 +7,16 @@ The atoms of a part are summed in groups whose number does not depend on the num
 import numpy as np
 from numba import njit, prange
 
-from ..errors import GlasslibError
+from ..errors import GlasslibError, shown
 from .lags import chosen_lags, frame_pairs
 from .statistics import block_count, block_sums, jackknife
 
 PART_BYTES = 270_000_000  # of positions held at a time
 SUM_BYTES = 100_000_000  # of partial sums
+STATE = ("composition", "temperature", "potential")  # attributes that replicas of one state share
+SAME_VOLUME = (
+    0.05  # relative difference of the volumes of replicas: some hundred atoms at constant pressure differ by 2 %
+)
 
 
 def checked(trajectory_or_replicas):
@@ -21,7 +25,7 @@ def checked(trajectory_or_replicas):
     Raises
     ------
     GlasslibError
-        Where something is no trajectory or replicas differ in their species.
+        Where something is no trajectory or replicas differ in their species or their state.
     """
     from ..trajectory import Trajectory
 
@@ -42,7 +46,23 @@ def checked(trajectory_or_replicas):
             )
         if not np.array_equal(np.sort(replica.species), np.sort(replicas[0].species)):
             raise GlasslibError("replicas must hold the same atoms: as many of each species")
+    one_state(replicas)
     return replicas
+
+
+def one_state(replicas):
+    """Refuse replicas that say that they are of different states, or have different fixed volumes: their mean would be of no state."""
+    differ = []
+    for name in STATE:
+        known = [replica.attrs[name] for replica in replicas if replica.attrs.get(name) is not None]
+        other = [value for value in known if not np.array_equal(value, known[0])]
+        if other:
+            differ.append(f"{name} {shown(known[0])} and {shown(other[0])}")
+    volumes = [replica.volume for replica in replicas if replica.constant_cell]
+    if volumes and max(volumes) > (1 + SAME_VOLUME) * min(volumes):
+        differ.append(f"volume {min(volumes):.0f} and {max(volumes):.0f} Å³")
+    if differ:
+        raise GlasslibError(f"replicas differ in their state ({'; '.join(differ)}): analyse them one by one")
 
 
 def constant_cell(replicas):

@@ -83,12 +83,19 @@ def label(
     workers: Annotated[int, typer.Option(help="Frames labelled at once, each on its own processes.")] = 1,
     ranks: Annotated[int, typer.Option(help="MPI processes that share one frame.")] = 1,
     minutes: Annotated[float | None, typer.Option(help="Begin no frame after so many minutes.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Try again the frames that failed.")] = False,
 ):
     """Label a queue of configurations with GPAW; killed at any time, the same command goes on."""
     from ..reference import label_queue
+    from ..reference.labelling import failures
 
-    done = label_queue(queue, out, workers=workers, ranks=ranks, minutes=minutes)
+    done = label_queue(queue, out, workers=workers, ranks=ranks, minutes=minutes, retry=retry)
     print("; ".join(f"{len(names)} {state}" for state, names in done.items()))
+    reasons = failures(out)
+    for name in done["failed"]:
+        print(f"{name}: {reasons[name]}")
+    if done["failed"]:
+        print("what failed is in no data set; --retry tries it again")
 
 
 @app.command(epilog=example("glasslib collect labels/ data/frames/mine.extxyz"))

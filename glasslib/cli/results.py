@@ -11,24 +11,34 @@ from .app import app, example
 
 @app.command(
     epilog=example(
-        "glasslib analyse run.h5 --out results/", "glasslib analyse a.h5 b.h5 --out results/   (replicas of one state)"
+        "glasslib analyse run.h5 --out results/",
+        "glasslib analyse a.h5 b.h5 --out results/   (replicas of one state)",
+        "glasslib analyse md.traj --interval 0.1",
+        "glasslib analyse md.dump --timestep 1 --species O,Na,Si",
     )
 )
 def analyse(
     trajectories: list[Path],
     out: Annotated[Path, typer.Option(help="Folder for the NetCDF results.")] = Path("results"),
+    interval: Annotated[float | None, typer.Option(help="ps between frames, for ASE files that do not say it.")] = None,
+    timestep: Annotated[float | None, typer.Option(help="fs of a step, for LAMMPS dumps of step numbers only.")] = None,
+    species: Annotated[
+        str | None,
+        typer.Option(help='Symbols of LAMMPS atom types 1, 2, …, such as "O,Na,Si", for dumps without element.'),
+    ] = None,
 ):
     """Compute every observable of a trajectory (H5MD, LAMMPS dump, ASE); several files are replicas of one state."""
     from .. import analysis
     from ..trajectory import read
 
-    results = analysis.everything([read(path) for path in trajectories])
+    symbols = None if species is None else [symbol.strip() for symbol in species.split(",")]
+    results = analysis.everything([read(path, interval, timestep, symbols) for path in trajectories])
     analysis.save(results, out / f"{trajectories[0].stem}.nc")
     print(analysis.summary(results))
     print(out / f"{trajectories[0].stem}.nc")
 
 
-@app.command(epilog=example("glasslib trace data/models/default/potential.safetensors"))
+@app.command(epilog=example("glasslib trace data/models/default/model.safetensors"))
 def trace(path: Path):
     """Print where an artefact came from, down to the ab initio frames."""
     from ..provenance import ancestry

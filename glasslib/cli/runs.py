@@ -25,7 +25,10 @@ def simulate(
     equilibrate: Annotated[float, typer.Option(help="ps.")] = 5.0,
     produce: Annotated[float, typer.Option(help="ps.")] = 20.0,
     timestep: Annotated[float, typer.Option(help="fs.")] = 1.0,
-    schedule: Annotated[Path | None, typer.Option(help="YAML list of stages, in place of the two above.")] = None,
+    schedule: Annotated[
+        Path | None,
+        typer.Option(help="YAML list of stages, in place of those that temperature, lengths and time step give."),
+    ] = None,
     seed: Seed = 0,
 ):
     """Run molecular dynamics to an H5MD trajectory; killed at any time, the same command goes on."""

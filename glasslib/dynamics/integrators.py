@@ -54,6 +54,12 @@ class LangevinNPT(Langevin):
         self.Ndof = degrees(self.atoms)  # asked for just before the masses are set
         super()._set_barostat_mass(mass, factor)
 
+    def _barostat_BAOAB_OU_gamma_mod(self):
+        if self.hydrostatic:
+            return super()._barostat_BAOAB_OU_gamma_mod()
+        # ASE 3.29 adds the trace to every element: it belongs on the diagonal (Quigley & Probert, eq. 9)
+        return (self.p_eps + np.trace(self.p_eps) / self.Ndof * np.eye(3)) / self.barostat_mass
+
 
 def build(stage, atoms, rng):
     """The integrator of a stage, for atoms with a calculator and momenta, at the temperature and pressure of the stage's start."""

@@ -289,6 +289,7 @@ class Simulation:
         columns["step"] = columns["step"].astype(np.int64)
         columns |= {
             "final_positions": self.atoms.positions, "final_momenta": self.atoms.get_momenta(), "final_cell": self.atoms.cell.array,
+            "final_time": np.array([self.time]),
         }  # fmt: skip
         frames = self.store.frames.read()
         attrs = self.attrs | {"run": self.identity, "probe": self.probe}

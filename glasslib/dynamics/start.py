@@ -3,37 +3,68 @@
 from pathlib import Path
 
 from ..errors import GlasslibError
-from ..systems import random_structure
+from ..systems import composition, random_structure
 
 
-def starting_structure(start, atoms, temperature, seed, calculator):
-    """A structure from a file, or a random one of a composition, relaxed until nothing pushes hard."""
+def starting_structure(start, atoms, temperature, seed, calculator, density=None):
+    """A structure from a file, or a random one of a composition, relaxed until nothing pushes hard.
+
+    Parameters
+    ----------
+    start : str or path
+        A file that ASE reads, or a composition.
+    atoms : int
+        Of a random start.
+    temperature : float
+        K, for its density.
+    seed : int
+    calculator : ase Calculator
+    density : float, optional
+        g/cm³.
+
+    Raises
+    ------
+    GlasslibError
+        Where `start` is neither, or the file cannot be read.
+    """
     import ase.io
     from ase.optimize import FIRE
 
-    if Path(start).suffix:
+    if Path(start).is_file():
         try:
             return ase.io.read(start)
         except Exception as error:  # ASE's readers raise whatever their format suggests
             raise GlasslibError(f"{start} cannot be read as a structure: {error}") from None
-    melt = random_structure(start, atoms, temperature=temperature, seed=seed)
+    try:
+        composition(str(start))
+    except GlasslibError as error:
+        raise GlasslibError(f"{start} is no file, and no composition either: {error}") from None
+    melt = random_structure(str(start), atoms, density=density, temperature=temperature, seed=seed)
     melt.calc = calculator
     FIRE(melt, logfile=None).run(fmax=3.0, steps=200)
     return melt
 
 
-def melt_schedule(temperature, equilibrate, produce, timestep, melt=2.0, hot=4500.0):
-    """Stages that melt a random start, equilibrate it and record it."""
-    common = {"ensemble": "nvt", "thermostat": "langevin"}
+def melt_schedule(temperature, equilibrate, produce, timestep, melt=2.0, hot=4500.0, block=None):
+    """Stages that melt a random start, equilibrate it and record it.
+
+    A Langevin thermostat takes up the heat of the start; then stochastic velocity rescaling, which hardly touches the motion of single atoms.
+
+    Parameters
+    ----------
+    temperature, hot : float
+        K; the first stage is at the higher of the two.
+    melt, equilibrate, produce : float
+        ps.
+    timestep : float
+        fs; at most 1 while it melts.
+    block : float, optional
+        ps between the origins of the logarithmic output; default: a tenth of `produce`.
+    """
+    melted = {"name": "melt", "ensemble": "nvt", "temperature": max(hot, temperature), "timestep": min(timestep, 1.0)}
+    held = {"ensemble": "nvt", "temperature": temperature, "timestep": timestep, "thermostat": "bussi"}
     return [
-        common | {"name": "melt", "temperature": max(hot, temperature), "length": melt, "timestep": min(timestep, 1.0)},
-        common | {"name": "equilibrate", "temperature": temperature, "length": equilibrate, "timestep": timestep},
-        {
-            "name": "produce",
-            "ensemble": "nvt",
-            "temperature": temperature,
-            "length": produce,
-            "timestep": timestep,
-            "output": "log",
-        },
+        melted | {"thermostat": "langevin", "damping": 0.02, "length": melt},
+        held | {"name": "equilibrate", "length": equilibrate, "damping": 0.1},
+        held | {"name": "produce", "length": produce, "damping": 1.0, "output": "log", "block": block or produce / 10},
     ]

@@ -188,8 +188,11 @@ class Store:
         return None
 
     def remove(self):
-        """Remove the folder, after the trajectory stands under its name."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the folder, after the trajectory stands under its name; at once for whoever looks, even if killed half-way."""
+        done = self.path.with_name(f"{self.path.name}.done")
+        shutil.rmtree(done, ignore_errors=True)
+        self.path.rename(done)
+        shutil.rmtree(done, ignore_errors=True)
 
 
 def read_checkpoint(path):
@@ -266,7 +269,8 @@ def final_state(out):
         if "final_momenta" not in run.log:
             raise GlasslibError(f"{out} does not hold the momenta of its end: it was not written by a run")
         positions, momenta, cell = (run.log[f"final_{name}"] for name in ("positions", "momenta", "cell"))
-        symbols, masses, time = run.species.tolist(), run.masses, float(run.log["time"][-1])
+        symbols, masses = run.species.tolist(), run.masses
+        time = float(run.log["final_time" if "final_time" in run.log else "time"][-1])
     atoms = Atoms(symbols, positions, cell=cell, pbc=True, masses=masses)
     atoms.set_momenta(momenta)
     atoms.info["time"] = time

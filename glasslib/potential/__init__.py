@@ -54,6 +54,8 @@ def files(name_or_path="default"):
     """
     if str(name_or_path) in CLASSICAL:
         return []
+    from .storage import model_files
+
     path = Path(name_or_path)
     shipped = MODELS / path
     folder = shipped if len(path.parts) == 1 and shipped.is_dir() else path
@@ -62,7 +64,7 @@ def files(name_or_path="default"):
         if not members:
             raise GlasslibError(f"the folder {folder} holds no model (no .safetensors file)")
         return members
-    weights = path.with_suffix(".safetensors")
+    _, weights = model_files(path)
     if not weights.exists():
         known = [*CLASSICAL, *sorted(p.name for p in MODELS.glob("*") if p.is_dir())]
         raise GlasslibError(

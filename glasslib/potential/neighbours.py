@@ -6,6 +6,7 @@ rebuilt. Positions are never wrapped; atoms may wander any number of cells.
 
 import numba
 import numpy as np
+from ase.geometry import complete_cell
 from vesin import NeighborList
 
 from ..errors import GlasslibError
@@ -104,7 +105,7 @@ class Neighbours:
         if np.array_equal(cell, self.cell):
             moved, room = atoms.positions - self.positions, self.skin
         else:  # what the cell's strain moves is not counted as motion; it costs a part of the skin
-            deformation = np.linalg.solve(self.cell, cell)
+            deformation = np.linalg.solve(complete_cell(self.cell), complete_cell(cell))
             strain = np.linalg.norm(deformation - np.eye(3), 2)
             moved = atoms.positions - self.positions @ deformation
             room = self.skin - strain * (self.cutoff + self.skin)

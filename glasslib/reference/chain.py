@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ..errors import GlasslibError
 from ..files import folder
+from ..provenance import keep_key, key_of, made_for
 from .collect import collect
 from .frames import read_plain, write_plain
 from .labelling import label_queue
@@ -18,7 +19,7 @@ def chain(
     out, samples=400, labels=300, atoms=63, workers=2, minutes=None, coarse=False, config=None, committee=None, known=(), seed=0,
     melt_ps=3.0, hold_ps=5.0, which=None, quiet=False,
 ):  # fmt: skip
-    """Make reference data and train on it; the same call goes on where an earlier one was stopped.
+    """Make reference data and train on it; the same call goes on where an earlier one was stopped, another one makes anew what depends on what changed.
 
     Parameters
     ----------
@@ -56,16 +57,26 @@ def chain(
 
     out = folder(out)
     candidates, queue = out / "candidates.extxyz", out / "queue.extxyz"
-    if not candidates.exists():
+    key = key_of(samples, seed, atoms, melt_ps, hold_ps, which)
+    if not made_for(candidates, key):
         write_plain(candidates, sample(samples, seed, atoms, melt_ps, hold_ps, **(which or {})))
-    if not queue.exists():
+        keep_key(candidates, key)
+    key = key_of(key, labels, list(known), committee is not None)
+    if not made_for(queue, key):
         write_plain(queue, select(read_plain(candidates), labels, committee, known))
+        keep_key(queue, key)
     result = label_queue(queue, out / "labels", workers, minutes, coarse, quiet=quiet)
     if result["left"]:
         raise GlasslibError(f"{len(result['left'])} of {labels} frames have no label yet: run the same again")
-    frames = collect(out / "labels", out / "frames.extxyz") + list(known)
+    wanted = {
+        atoms.info["parent"] for atoms in read_plain(queue)
+    }  # labels of an earlier call with other arguments stay where they are
+    collected = collect(out / "labels", out / "frames.extxyz")
+    frames = [atoms for atoms in collected if atoms.info["parent"] in wanted] + list(known)
     parts = _filled(frames)
-    path = train(parts["train"], parts["validation"], out / "model", config, inputs=[out / "frames.extxyz"])
+    path = train(
+        parts["train"], parts["validation"], out / "model", config, resume="same", inputs=[out / "frames.extxyz"]
+    )
     errors = evaluate(load_model(path), parts["test"])
     errors.to_csv(Path(out) / "errors.csv")
     return errors

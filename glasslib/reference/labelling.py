@@ -128,7 +128,7 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
     mpiexec = str(beside) if beside.exists() else "mpiexec"
     begin = [sys.executable] if ranks == 1 else [mpiexec, "-n", str(ranks), sys.executable, "-m", "gpaw", "python"]
     command = [*begin, "-m", WORKER, str(queue), str(out), str(end), str(int(coarse)), str(os.getpid())]
-    running = []
+    running, finished = [], False
     try:
         for _ in range(min(workers, len(_open(out, wanted)))):
             running.append(
@@ -140,12 +140,15 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
                 )
             )
         _watch(running, out, wanted, quiet)
+        finished = True
     finally:
         for process in running:
             if process.poll() is None:
                 process.terminate()
         for process in running:
             process.wait()
+        if not finished:
+            _forgive(out, wanted)
     left = _open(out, wanted)
     over = end and time.time() >= end
     if left and not over and any(p.returncode for p in running):
@@ -221,6 +224,22 @@ def claim(out, name):
     os.pwrite(handle, b"\n", attempts)
     os.fsync(handle)
     return handle
+
+
+def _forgive(out, wanted):
+    """Take back one attempt of each frame that nobody works on any more: these were stopped on purpose."""
+    for name in wanted:
+        try:
+            handle = os.open(out / f"{name}.claim", os.O_RDWR)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(handle, max(0, os.fstat(handle).st_size - 1))
+        except OSError:  # another process has it
+            pass
+        finally:
+            os.close(handle)
 
 
 def _release(handle, path):

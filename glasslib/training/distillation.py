@@ -20,7 +20,7 @@ from ..files import atomic, folder
 from ..potential.calculator import PaiNNCalculator
 from ..potential.storage import load_model
 from ..progress import progress
-from ..provenance import RunRecord
+from ..provenance import keep_key, key_of, made_for
 from ..reference.frames import read_plain, write_plain
 from .config import TrainConfig
 from .loop import train
@@ -31,6 +31,7 @@ DELTA, DIRECT = replace(SMALL, epochs=110), replace(SMALL, epochs=80)
 STUDENT = TrainConfig(epochs=60, batch=4, huber=1.0, average=0.998, warmup=100)
 SPREAD = 0.8  # eV/Å; where the teachers differ by more (root mean square of a melt) they know nothing
 WEIGHT = 2  # times that an ab initio frame counts for one of the melts
+MEMBER = 4  # epochs of the student for one of a member
 
 
 class Teachers:
@@ -46,23 +47,31 @@ class Teachers:
     def __init__(self, base, deltas, directs):
         self.base, self.deltas, self.directs = base, deltas, directs
 
-    def label(self, atoms, base):
-        """A copy of `atoms` labelled with the mean, and the teachers' disagreement: root mean square over force components, eV/Å.
+    def answers(self, atoms, base):
+        """What each teacher says of `atoms`: energy (eV), forces (eV/Å) and stress (Voigt, eV/Å³) of those of either kind.
 
         `base` are the same atoms with the labels of GFN1-xTB.
         """
         start = self.base.label(atoms, base)
-        kinds = [
+        return (
             [_sum(start, atoms, calculator) for calculator in self.deltas],
             [_labels(atoms, calculator) for calculator in self.directs],
-        ]
-        energy, forces, stress = (
-            np.mean([np.mean([one[k] for one in kind], 0) for kind in kinds], 0) for k in range(3)
         )
-        spread = np.std([one[1] for kind in kinds for one in kind], 0)
-        made = labelled(atoms, energy, forces, stress)
-        made.info["level"] = "mean of potentials trained on ab initio frames"
-        return made, float(np.sqrt(np.mean(spread**2)))
+
+    def label(self, atoms, base):
+        """A copy of `atoms` labelled with the mean, and the teachers' disagreement: root mean square over force components, eV/Å."""
+        kinds = self.answers(atoms, base)
+        return _mean(atoms, kinds), _spread(kinds)
+
+
+def _mean(atoms, kinds):
+    made = labelled(atoms, *(np.mean([np.mean([one[k] for one in kind], 0) for kind in kinds], 0) for k in range(3)))
+    made.info["level"] = "mean of potentials trained on ab initio frames"
+    return made
+
+
+def _spread(kinds):
+    return float(np.sqrt(np.mean(np.std([one[1] for kind in kinds for one in kind], 0) ** 2)))
 
 
 def _labels(atoms, calculator):
@@ -96,7 +105,7 @@ def distil(
 ):
     """Train teachers on labelled frames, label melts with their mean, and train one network on all of it.
 
-    Killed at any time, the same call goes on.
+    Killed at any time, the same call goes on; with other frames, melts or settings, what depends on them is made again.
 
     Parameters
     ----------
@@ -105,9 +114,10 @@ def distil(
     melts : list of ase.Atoms
         With labels of GFN1-xTB, see `melts.melts`.
     out : path
-        Gets `bases.extxyz` (GFN1-xTB of the frames), `delta1/` …, `direct/`, `teacher.extxyz` (the melts as the teachers label them) and `student/`.
+        Gets `bases.extxyz` (GFN1-xTB of the frames), `delta1/` …, `direct/`, `teacher.extxyz` (the melts as the teachers label them), `student/`, and a committee,
+        `member1/` …, each of whose members has learned from one of the networks for what GFN1-xTB lacks (`teacher1.extxyz` …) and not from the mean.
     initial : path, optional
-        Model that the direct teacher begins from; the student begins from that teacher.
+        Model that the direct teacher and the committee begin from; the student begins from that teacher.
     members : int
         Networks for what GFN1-xTB lacks, of seeds 1, 2, …
     delta, direct, student : TrainConfig
@@ -116,7 +126,7 @@ def distil(
     inputs : list of paths
         Files that frames and melts came from, for the records.
     workers : int
-        Teachers that are trained at once, each on one core; the student takes one.
+        Networks that are trained at once, each on one core.
 
     Returns
     -------
@@ -133,32 +143,56 @@ def distil(
     jobs += [(gaps, [], out / f"delta{seed}", replace(delta, seed=seed)) for seed in range(1, members + 1)]
     start, *deltas = _all_trained(jobs, inputs, workers)
     teachers = Teachers(base, [_calculator(path) for path in deltas], [_calculator(start)])
-    taught = out / "teacher.extxyz"
-    if not taught.exists():
-        files = [path.with_suffix(".safetensors") for path in (*deltas, start)]
-        record = RunRecord("teacher labels", {"spread": SPREAD}, [*inputs, *files])
-        made = [teachers.label(atoms, atoms) for atoms in progress(melts, "teacher's labels", "frames")]
-        write_plain(taught, [atoms for atoms, spread in made if spread < SPREAD])
-        record.save(taught)
-    lessons = WEIGHT * list(frames) + read_plain(taught)
-    path = train(lessons, [], out / "student", student, start, inputs=[*inputs, taught])
+    lessons = taught(out, teachers, melts, key_of(SPREAD, list(melts), list(frames), *map(weights, (*deltas, start))))
+    known = WEIGHT * list(frames)
+    jobs = [(known + read_plain(lessons[0]), [], out / "student", student, start)]
+    for seed, own in enumerate(lessons[1:], 1):
+        changed = replace(student, epochs=max(1, student.epochs // MEMBER), seed=seed)
+        jobs.append((known + read_plain(own), [], out / f"member{seed}", changed, initial))
+    path, *_ = _all_trained(jobs, inputs, workers)
     if test:
-        table = compare(teachers, _calculator(path), test, _bases(test, out / "test-bases.extxyz"))
+        members = [load_model(out / f"member{seed}/model") for seed in range(1, len(deltas) + 1)]
+        table = compare(
+            teachers, _calculator(path), test, _bases(test, out / "test-bases.extxyz"), PaiNNCalculator(members)
+        )
         with atomic(out / "errors.csv") as temporary:
             table.to_csv(temporary, float_format="%.3f")
     return path
 
 
+def weights(model):
+    """File of a model's weights."""
+    return Path(model).with_suffix(".safetensors")
+
+
+def taught(out, teachers, melts, key):
+    """Files of the melts as the teachers label them: their mean, then each of those that build on GFN1-xTB alone."""
+    paths = [out / "teacher.extxyz", *(out / f"teacher{k}.extxyz" for k in range(1, len(teachers.deltas) + 1))]
+    if not all(made_for(path, key) for path in paths):
+        made = [[] for _ in paths]
+        for atoms in progress(melts, "teachers' labels", "frames"):
+            kinds = teachers.answers(atoms, atoms)
+            if _spread(kinds) < SPREAD:
+                for kept, new in zip(
+                    made, [_mean(atoms, kinds), *(labelled(atoms, *one) for one in kinds[0])], strict=True
+                ):
+                    kept.append(new)
+        for path, labels in zip(paths, made, strict=True):
+            write_plain(path, labels)
+            keep_key(path, key)
+    return paths
+
+
 def _all_trained(jobs, inputs, workers):
     """Paths of the models of several trainings, each given by the first arguments of `train`."""
     if workers == 1:
-        return [train(*job, inputs=inputs) for job in jobs]
+        return [train(*job, resume="same", inputs=inputs) for job in jobs]
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        return [one.result() for one in [pool.submit(train, *job, inputs=inputs) for job in jobs]]
+        return [one.result() for one in [pool.submit(train, *job, resume="same", inputs=inputs) for job in jobs]]
 
 
-def compare(teachers, student, test, bases):
-    """Errors of every teacher, of their mean and of the student on labelled frames.
+def compare(teachers, student, test, bases, committee=None):
+    """Errors of every teacher, of their mean, of the student and of the committee's mean on labelled frames.
 
     Returns
     -------
@@ -177,6 +211,8 @@ def compare(teachers, student, test, bases):
         _of(teachers.label(atoms, base)[0]) for atoms, base in zip(test, bases, strict=True)
     ]
     found["student"] = [_labels(atoms, student) for atoms in test]
+    if committee:
+        found["committee"] = [_labels(atoms, committee) for atoms in test]
     truth = [_of(atoms) for atoms in test]
     return pd.DataFrame({name: _errors(made, truth) for name, made in found.items()}).T.rename_axis("potential")
 

@@ -15,7 +15,7 @@ from ..errors import GlasslibError
 from ..files import atomic, folder, sha256, write_json
 from ..potential.storage import load_model, model_files, save_model
 from ..progress import Progress
-from ..provenance import RunRecord
+from ..provenance import RunRecord, record_path
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .distributed import processes, share, total
@@ -135,6 +135,11 @@ class Training:
     def run(self):
         """Train to the end and write the model."""
         self._restore()
+        path = self.out / "model"
+        if (self.epoch == self.config.epochs or self.stopped) and record_path(
+            path.with_suffix(".safetensors")
+        ).exists():
+            return path  # finished before, and its record tells how
         with Progress(
             self.config.epochs, "training", "epochs", done=self.epoch, **({} if self.rank == 0 else {"every": 1e9})
         ) as bar:
@@ -300,7 +305,8 @@ class Training:
                 writer.writeheader()
                 writer.writerows(self.history)
             write_json(self.out / "history.json", self.history)
-            self.record.save(path.with_suffix(".safetensors"), history=last)
+            seconds = round(sum(row["seconds"] for row in self.history), 1)  # of all sessions
+            self.record.save(path.with_suffix(".safetensors"), history=last, training_seconds=seconds)
         return path
 
 

@@ -10,7 +10,7 @@ from ase import Atoms
 from ..errors import GlasslibError
 from ..files import folder
 from ..progress import Progress
-from ..provenance import RunRecord
+from ..provenance import RunRecord, keep_key, key_of, made_for
 from ..reference.active import explore
 from ..reference.frames import read_plain, write_plain
 from ..reference.sampling import POTENTIALS, states
@@ -27,13 +27,14 @@ MELT, HOLD, RECORD = (
 )  # ps of a classical melt at 4500 K, at its temperature, and between the first and the last configuration
 
 
-def configurations(state, calculator=None):
+def configurations(state, potential="pmmcs", calculator=None):
     """Three configurations of a melt; the third is displaced (0.02 to 0.12 Å) and strained (2 %) at random, as no melt of the driver is.
 
     Parameters
     ----------
     state : reference.sampling.State
-        `state.potential` is a classical potential, or a name for the trained one.
+        `state.potential` is the first word of the parent's name.
+    potential : "pmmcs" or "shik"
     calculator : ase Calculator, optional
         A trained potential that drives the melt instead.
 
@@ -47,7 +48,7 @@ def configurations(state, calculator=None):
     if calculator is not None:
         found = explore(calculator, state, size, melt_ps=0.75, hold_ps=1.5, every_ps=0.25, timestep_fs=1.5)[:3]
     else:
-        found = _classical(state, size)
+        found = _classical(state, size, potential)
     if found:
         found[-1] = _shaken(found[-1], rng)
     for number, atoms in enumerate(found):
@@ -58,13 +59,13 @@ def configurations(state, calculator=None):
     return found
 
 
-def _classical(state, size):
+def _classical(state, size, potential):
     from ..dynamics.classical import run_classical
 
     start = random_structure(state.composition, size, density=density(state.composition) * state.scale, seed=state.seed)
     last = round(RECORD * 1000 / TIMESTEP)
     run = run_classical(
-        start, state.potential, state.temperature, HOLD, RECORD, TIMESTEP, seed=state.seed, frames=np.array([1, last // 2, last]),
+        start, potential, state.temperature, HOLD, RECORD, TIMESTEP, seed=state.seed, frames=np.array([1, last // 2, last]),
         melt_ps=MELT,
     )  # fmt: skip
     found = [Atoms(start.get_chemical_symbols(), positions, cell=start.cell, pbc=True) for positions in run.positions]
@@ -116,7 +117,11 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
         raise GlasslibError(f"name must be letters and digits, not {name!r}")
     parts = folder(out.parent / f"{out.stem}-melts")
     parameters = {"melts": count, "potential": potential, "name": name}
-    record = RunRecord("melts", parameters, [] if potential in POTENTIALS else files(potential), {"states": seed})
+    weights = [] if potential in POTENTIALS else files(potential)
+    record, key = RunRecord("melts", parameters, weights, {"states": seed}), key_of(potential, *weights)
+    if any(parts.iterdir()) and not made_for(parts, key):
+        raise GlasslibError(f"{parts} holds melts of another potential: choose another output, or remove that folder")
+    keep_key(parts, key)
     jobs = [
         (state, potential, parts / f"{state.parent}.extxyz")
         for state in states(count, seed, potentials=(name,), **which)
@@ -145,7 +150,7 @@ def _melt(state, potential, path):
 
         calculator = load_potential(potential)
     labelled = []
-    for atoms in configurations(state, calculator):
+    for atoms in configurations(state, potential, calculator):
         try:
             made = xtb(atoms)
         except GlasslibError:  # charges that do not converge: one frame less

@@ -1,5 +1,6 @@
 """Trajectories from elsewhere: LAMMPS text dumps, ASE trajectories, extended XYZ."""
 
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ from ase.data import atomic_masses, chemical_symbols
 from ..errors import GlasslibError
 from ..files import checked_xyz, regular
 from .trajectory import Trajectory
+from .wrapping import crossings, unwrap
 
-AMBIGUOUS = 1 / 3  # fraction of a cell vector beyond which a step may as well be a jump across the boundary
 POSITION_COLUMNS = (("xu", "yu", "zu"), ("xsu", "ysu", "zsu"), ("x", "y", "z"), ("xs", "ys", "zs"))
 LAMMPS_TIME = {"metal": 1.0, "real": 1e-3}  # in ps
 
@@ -30,7 +31,8 @@ def read(path, interval=None, timestep=None, species=None):
     Returns
     -------
     Trajectory
-        Unwrapped: by image flags where the file has them, else by the minimum image.
+        Unwrapped: by image flags where the file has them, else by the minimum image. Positions are taken as wrapped where atoms jump
+        by more than half a cell vector between two frames (not where the file says otherwise: files of glasslib, xu of LAMMPS).
 
     Raises
     ------
@@ -38,6 +40,9 @@ def read(path, interval=None, timestep=None, species=None):
         In one line, for a file that is missing, truncated, of an unknown format, or lacks the above.
     """
     path = Path(path)
+    for name, value in (("interval", interval), ("timestep", timestep)):
+        if value is not None and not (isinstance(value, Real) and 0 < value < np.inf):
+            raise GlasslibError(f"{name} must be a number above zero, not {value!r}")
     regular(path)
     try:
         with open(path, "rb") as stream:
@@ -72,38 +77,8 @@ def _read(path, head, interval, timestep, species):
     )
 
 
-def unwrap(fractional):
-    """Fractional positions of wrapped frames, made continuous by the minimum image.
-
-    Parameters
-    ----------
-    fractional : array [frames, atoms, 3]
-
-    Returns
-    -------
-    array [frames, atoms, 3]
-
-    Raises
-    ------
-    GlasslibError
-        Where an atom moves by more than a third of a cell vector between two frames, so that its way is ambiguous.
-    """
-    steps = np.diff(fractional, axis=0)
-    jumps = np.round(steps)
-    far = np.abs(steps - jumps) > AMBIGUOUS
-    if far.any():
-        frame, atom = np.argwhere(far)[0][:2]
-        raise GlasslibError(
-            f"atom {atom} moves by more than a third of the cell between frames {frame} and {frame + 1}, so that wrapped positions "
-            "cannot be unwrapped: write frames more often, or unwrapped positions or image flags"
-        )
-    out = fractional.copy()
-    out[1:] -= np.cumsum(jumps, axis=0)
-    return out
-
-
 def from_images(cls, images, time=None, wrapped=None, **options):
-    """Trajectory of a list of ase.Atoms, see Trajectory.from_ase; `wrapped`: default, whether all atoms lie inside the cell."""
+    """Trajectory of a list of ase.Atoms, see Trajectory.from_ase."""
     images = list(images)
     if not images:
         raise GlasslibError("a trajectory needs at least one frame")
@@ -119,17 +94,21 @@ def from_images(cls, images, time=None, wrapped=None, **options):
     if time is None:
         known = ["time" in image.info for image in images]
         if not all(known) and len(images) > 1:
-            raise GlasslibError("the frames do not say their time: give `time` (ps), or `interval` in read()")
+            raise GlasslibError(
+                "the frames do not say their time: give `time` (ps), or `interval` in read() (--interval of glasslib analyse)"
+            )
         try:
             time = [float(image.info.get("time", 0.0)) for image in images]
         except (TypeError, ValueError, OverflowError):
             raise GlasslibError("the time of a frame is no number: set info['time'] in ps") from None
     positions = np.array([image.positions for image in images])
     fractional = np.linalg.solve(cells.transpose(0, 2, 1), positions.transpose(0, 2, 1)).transpose(0, 2, 1)
+    periodic = images[0].pbc if images[0].pbc.any() else True  # a cell without directions is a periodic one
     if wrapped is None:
-        wrapped = bool((fractional > -1e-5).all() and (fractional < 1 + 1e-5).all())
+        inside = (fractional > -1e-5).all() and (fractional < 1 + 1e-5).all()
+        wrapped = bool(inside or crossings(fractional, periodic)[0].any())
     if wrapped:
-        positions = unwrap(fractional) @ cells
+        positions = unwrap(fractional, periodic) @ cells
     return cls(positions, species, cells, time, **options)
 
 
@@ -146,23 +125,21 @@ def _ase_images(path, form):
 
 def read_lammps(path, timestep=None, species=None):
     """Read a LAMMPS text dump (units metal or real: Å), see read()."""
-    frames, last = [], None
+    frames, units = [], None  # units are written once and hold for all frames after
     with open(path, errors="replace") as stream:
         while True:
             try:
-                frame = _lammps_frame(stream, species)
+                frame = _lammps_frame(stream, species, units)
             except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
                 raise GlasslibError(
                     f"{path}: frame {len(frames)} is truncated or damaged ({str(error)[:160]}): cut it off or run it again"
                 ) from None
             if frame is None:
                 break
-            if last is not None and frame["symbols"] != last["symbols"]:
-                raise GlasslibError(
-                    f"{path}: frame {len(frames)} has other atoms than frame 0: dump all atoms with their id"
-                )
             frames.append(frame)
-            last = frame
+            units = frame["units"]
+            if len(frames) > 1:
+                _same_atoms(path, len(frames) - 1, frame, frames[0])
     if not frames:
         raise GlasslibError(f"{path} holds no frame")
     step = np.array([frame["step"] for frame in frames])
@@ -174,7 +151,8 @@ def read_lammps(path, timestep=None, species=None):
         time = np.zeros(1)
     else:
         raise GlasslibError(
-            f"{path} gives step numbers but no time: pass timestep in fs, or use `dump_modify … time yes units yes`"
+            f"{path} gives step numbers but no time with units: pass timestep in fs (--timestep of glasslib analyse), or dump "
+            "with `dump_modify … time yes units yes`"
         )
     cells = np.array([frame["cell"] for frame in frames])
     positions = np.array([frame["fractional"] for frame in frames])
@@ -184,9 +162,19 @@ def read_lammps(path, timestep=None, species=None):
     return Trajectory(positions @ cells, frames[0]["symbols"], cells, time, step=step, attrs=attrs)
 
 
-def _lammps_frame(stream, species):
-    """One frame as a dict, None at the end of the file."""
-    frame, units, count = {"time": None}, None, None
+def _same_atoms(path, number, frame, first):
+    """Refuse frames whose atoms are others, or which nothing tells apart: LAMMPS changes their order as they move."""
+    if frame["id"] is None or first["id"] is None:
+        raise GlasslibError(
+            f"{path} has no column id, so that nothing tells its atoms apart: dump all atoms with their id, or sort by id and dump id"
+        )
+    if not np.array_equal(frame["id"], first["id"]) or frame["symbols"] != first["symbols"]:
+        raise GlasslibError(f"{path}: frame {number} has other atoms than frame 0: dump all atoms with their id")
+
+
+def _lammps_frame(stream, species, units):
+    """One frame as a dict, None at the end of the file; `units` are those of the frame before, None where unknown."""
+    frame, count = {"time": None}, None
     while True:
         line = stream.readline()
         if not line:
@@ -200,7 +188,8 @@ def _lammps_frame(stream, species):
         elif line.startswith("ITEM: TIMESTEP"):
             frame["step"] = int(stream.readline())
         elif line.startswith("ITEM: TIME"):
-            frame["time"] = float(stream.readline()) * LAMMPS_TIME[units or "metal"]
+            time = float(stream.readline())
+            frame["time"] = None if units is None else time * LAMMPS_TIME[units]
         elif line.startswith("ITEM: NUMBER OF ATOMS"):
             count = int(stream.readline())
             if not 0 < count <= 20_000_000:
@@ -221,9 +210,8 @@ def _lammps_frame(stream, species):
                 rows.append(stream.readline().split())
                 if len(rows[-1]) != len(names):
                     raise ValueError("the file ends within a frame")
-            return frame | _lammps_atoms(
-                dict(zip(names, zip(*rows, strict=True), strict=True)), frame["cell"], origin, species
-            )
+            columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+            return frame | {"units": units} | _lammps_atoms(columns, frame["cell"], origin, species)
         elif line.strip():
             raise ValueError(f"unexpected line {line.strip()[:40]!r}")
 
@@ -241,12 +229,13 @@ def _lammps_cell(flags, rows):
 
 
 def _lammps_atoms(columns, cell, origin, species):
-    order = slice(None)
+    order, numbers = slice(None), None
     if "id" in columns:
         numbers = np.array(columns["id"], dtype=np.int64)
         if len(np.unique(numbers)) < len(numbers):
             raise ValueError("two atoms have one id")
         order = np.argsort(numbers)
+        numbers = numbers[order]
     names = next((n for n in POSITION_COLUMNS if all(c in columns for c in n)), None)
     if names is None:
         raise ValueError("no positions: dump x y z ix iy iz, or xu yu zu")
@@ -262,6 +251,7 @@ def _lammps_atoms(columns, cell, origin, species):
     return {
         "fractional": values,
         "unwrapped": unwrapped,
+        "id": numbers,
         "symbols": np.array(_lammps_symbols(columns, species))[order].tolist(),
     }
 
@@ -270,10 +260,17 @@ def _lammps_symbols(columns, species):
     if "element" in columns:
         return columns["element"]
     if species is not None and "type" in columns:
-        return [species[int(t) - 1] if int(t) > 0 else "?" for t in columns["type"]]
+        types = [int(t) for t in columns["type"]]
+        if not 0 < min(types) <= max(types) <= len(species):
+            raise GlasslibError(
+                f"atom types {min(types)} to {max(types)} but {len(species)} species: pass one for each type"
+            )
+        return [species[t - 1] for t in types]
     if "mass" in columns:
         return [_of_mass(float(m)) for m in columns["mass"]]
-    raise ValueError("no column element: pass species, the symbols of types 1, 2, …")
+    raise GlasslibError(
+        "no column element: pass species, the symbols of types 1, 2, … (--species of glasslib analyse), or dump element"
+    )
 
 
 def _of_mass(mass):

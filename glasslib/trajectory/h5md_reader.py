@@ -10,6 +10,7 @@ from ase.data import chemical_symbols
 from ..errors import GlasslibError, shown
 from ..files import regular
 from .trajectory import Trajectory, check_finite, checked_cell, checked_step
+from .wrapping import image_flags
 
 MOST_ATOMS, MOST_FRAMES = 20_000_000, 50_000_000
 RATIO = 1100  # bytes that a dataset may declare for each byte of its file: deflate reaches 1032
@@ -81,7 +82,11 @@ class Lazy:
 
 
 def read_h5md(path):
-    """Open an H5MD file of this library or another (positions with `image` flags, fixed time steps, nm and fs are understood)."""
+    """Open an H5MD file of this library or another (positions with `image` flags, fixed time steps, nm and fs are understood).
+
+    A file of another program without `image` flags is read through once: where atoms jump by more than half a cell vector between two
+    frames, positions are wrapped and are unwrapped by the minimum image. Files of glasslib are unwrapped; their frames may lie far apart.
+    """
     path = Path(path)
     regular(path)
     try:
@@ -140,8 +145,12 @@ def _read(file, path):
         trajectory = Trajectory(
             part, _species(file, name, atoms, path), cell, time, step=step, masses=masses, attrs=_attributes(file, path), log=_log(file, path)
         )  # fmt: skip
+        if image is None and not _ours(file, path):
+            image = image_flags(trajectory, _periodic(file, name, path))
+            if image is not None:
+                trajectory.positions = Lazy(position, scale, str(path), image=image, cells=cell)
     except GlasslibError as error:
-        raise GlasslibError(f"{path}: {error}") from None
+        raise error if str(path) in str(error) else GlasslibError(f"{path}: {error}") from None
     trajectory.path = path
     return trajectory
 
@@ -216,8 +225,7 @@ def _regular(file, name, frames, path):
 
 
 def _scale(dataset, known, path):
-    unit = dataset.attrs.get("unit")
-    unit = unit.decode(errors="replace") if isinstance(unit, bytes) else unit
+    unit = _text(dataset.attrs.get("unit"))
     if not isinstance(unit, str) or unit not in known:
         raise GlasslibError(
             f"{path}: unit {shown(unit)} of {dataset.name} is not among {', '.join(known)}: set its attribute 'unit'"
@@ -235,6 +243,22 @@ def _cells(file, name, frames, path):
     unit = dataset if "unit" in dataset.attrs else _dataset(file, f"{name}/position/value", path)
     values = dataset[()] * _scale(unit, LENGTH, path)
     return values[..., None] * np.eye(3) if dataset.ndim == len(leading) + 1 else values
+
+
+def _ours(file, path):
+    """Whether glasslib wrote the file."""
+    creator = _part(file, "h5md/creator", path)
+    return creator is not None and _text(creator.attrs.get("name")) == "glasslib"
+
+
+def _periodic(file, name, path):
+    """Directions in which the cell is periodic: all of which the file does not say "none"."""
+    words = [_text(word) for word in np.ravel(_part(file, f"{name}/box", path).attrs.get("boundary", "periodic"))]
+    return np.array([word != "none" for word in (words * 3 if len(words) == 1 else words)])
+
+
+def _text(value):
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _species(file, name, atoms, path):

@@ -86,11 +86,12 @@ class Trajectory:
         ----------
         images : list of ase.Atoms
             The same atoms in the same order. Wrapped positions are unwrapped by the minimum image; a step beyond a third of the
-            cell is an error, since it could not be told from a jump across the boundary.
+            cell is then an error, since it could not be told from a jump across the boundary.
         time : array [frames], optional
             ps; default: `info["time"]` (ps) of the images, or 1 ps a frame where there is one frame only.
         options
-            As of Trajectory.
+            As of Trajectory; and `wrapped`, whether positions are wrapped (default: whether all atoms lie inside the cell, or one jumps
+            by more than half a cell vector between two frames). False keeps positions as they are.
         """
         from .foreign import from_images
 

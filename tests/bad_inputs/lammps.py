@@ -51,6 +51,8 @@ LAMMPS = {
     "other atoms in the second frame": ("other atoms", GOOD[: -len(ROWS)] + ROWS.replace("Na", "O")),
     "steps backwards": ("increasing", swapped("TIMESTEP\n10", "TIMESTEP\n0")),
     "a step beyond 64 bits": ("bad.dump", swapped("TIMESTEP\n10", "TIMESTEP\n" + "9" * 40)),
+    "atoms without an id": ("column id", GOOD.replace("id element", "element").replace("1 O", "O").replace("2 Na", "Na").replace("3 Si", "Si")),
+    "other ids in the second frame": ("other atoms", GOOD[: -len(ROWS)] + ROWS.replace("2 Na", "5 Na")),
     "units of LJ": ("metal or real", "ITEM: UNITS\nlj\n" + GOOD),
     "atoms that jump": ("unwrapped", swapped("7 7 7", "2.6 2.6 2.6")),
     "another item": ("unexpected", "ITEM: NONSENSE\n1\n" + GOOD),
