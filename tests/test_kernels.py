@@ -17,7 +17,7 @@ from glasslib.potential import kernels
 from glasslib.potential.calculator import PaiNNCalculator
 from glasslib.potential.graph import edges
 from glasslib.potential.model import Potential
-from glasslib.potential.neighbours import Neighbours
+from glasslib.potential.neighbours import Neighbours, along_curve
 from glasslib.potential.painn import PaiNN
 
 
@@ -126,10 +126,32 @@ def test_the_list_may_age_without_changing_a_bit():
     for _ in range(12):
         atoms.positions += rng.normal(0, 0.04, atoms.positions.shape)
         aged.calculate(atoms)
+        fresh.engines[0].neighbours.positions = None  # made anew, with the same numbering
         fresh.calculate(atoms)
         assert np.array_equal(aged.results["forces"], fresh.results["forces"])
         rebuilds.append(aged.engines[0].neighbours.rebuilds)
     assert 1 < rebuilds[-1] < 12
+
+
+def test_atoms_along_the_curve_are_near_each_other_and_the_numbering_changes_nothing():
+    atoms = random_structure("NS2", 999, seed=2)
+    order = along_curve(atoms.positions, atoms.cell.array)
+    assert sorted(order) == list(range(len(atoms)))
+
+    def reach(order):  # mean extent of blocks of 64 atoms
+        blocks = [atoms.positions[order[k : k + 64]] for k in range(0, 960, 64)]
+        return np.mean([np.ptp(block, axis=0).mean() for block in blocks])
+
+    assert reach(order) < 0.75 * reach(np.arange(len(atoms)))
+    shuffled = atoms[np.random.default_rng(0).permutation(len(atoms))]
+    results = []
+    for one in (atoms, shuffled):
+        calculator = PaiNNCalculator([potential(32)], "numba")
+        calculator.calculate(one)
+        back = np.lexsort(one.positions.T)
+        results.append([calculator.results[key][back] for key in ("forces", "energies")])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
 @pytest.mark.parametrize("strain", [0.0, 0.01, -0.02])

@@ -60,7 +60,7 @@ class Fast:
             raise GlasslibError(
                 f"the numba kernel needs a multiple of {LANES} features, not {self.size}: use kernel='reference'"
             )
-        self.neighbours = Neighbours(self.cutoff, skin)
+        self.neighbours = Neighbours(self.cutoff, skin, curve=True)
         self.scale, self.species_energies = potential.scale, potential.species_energies.numpy().copy()
         repulsion = potential.repulsion
         self.repulsion = [x.double().numpy().copy() for x in (repulsion.charge, repulsion.length, repulsion.outer)]
@@ -138,11 +138,12 @@ class Fast:
         energies [atoms] eV, forces [atoms, 3] eV/Å, virial [3, 3] eV (dE/dε)
         """
         self.neighbours.update(atoms)
-        n, first = len(atoms), self.neighbours.first
+        n, first, order = len(atoms), self.neighbours.first, self.neighbours.order
+        kinds = kinds[order]
         self._room(n, len(self.neighbours.neighbour))
-        energy, forces, virials = np.empty(n), np.empty((n, 3)), np.empty((-(-n // kernels.block_size(n)), 3, 3))
+        energy, forces, virials = np.empty(n), np.empty((n, 3)), np.empty((-(-n // kernels.SUMMED), 3, 3))
         kernels.edges(
-            np.ascontiguousarray(atoms.positions), np.ascontiguousarray(atoms.cell.array), kinds, first, self.neighbours.neighbour,
+            atoms.positions[order], np.ascontiguousarray(atoms.cell.array), kinds, first, self.neighbours.neighbour,
             self.neighbours.shift, self.cutoff, self.pieces, *self.repulsion, self.to, self.kind, self.unit, self.piece, self.part,
             self.where, self.count, self.g, energy,
         )  # fmt: skip
@@ -177,7 +178,9 @@ class Fast:
         )  # fmt: skip
         kernels.collect(first, self.count, self.where, self.neighbours.back, self.unit, self.g, forces, virials)
         virial = virials.sum(0)
-        return energy + self.species_energies[kinds], forces, (virial + virial.T) / 2
+        energies, theirs = np.empty(n), np.empty((n, 3))  # in the caller's numbering
+        energies[order], theirs[order] = energy + self.species_energies[kinds], forces
+        return energies, theirs, (virial + virial.T) / 2
 
 
 def _flat(weight):

@@ -14,14 +14,17 @@ from numba.extending import intrinsic
 from .repulsion import INNER, TERMS
 
 LANES = 16
+SUMMED = 64  # atoms whose virials are added up before all are
 FAST = {"contract", "reassoc", "nsz", "arcp"}  # all but the assumption that nothing is infinite or not a number
 f32 = np.float32
 
 
 @numba.njit(cache=True)
-def block_size(n):
-    """Atoms that one thread works on at a time. Of nothing but the number of atoms, so that no result depends on the threads."""
-    return min(64, max(8, (n + 15) // 16))
+def block_size(n, size):
+    """Atoms that one thread works on at a time: many for the dense layers, few enough for the cache and for sharing out. Of nothing but
+    the numbers of atoms and features, so that no result depends on the threads."""
+    most, parts = (64, 12) if size <= 64 else (128, 8)
+    return min(most, max(8, (n + parts - 1) // parts))
 
 
 @intrinsic
@@ -250,7 +253,7 @@ def interact(deep, first, count, to, unit, piece, part, table, sends, s, v, gate
     """One interaction but the last: messages, update, and what the atoms send next. Keeps what the adjoint needs: `v` [3n, F] becomes
     the vectors after the messages, `v_next` those after the update."""
     n, size = s.shape
-    step = block_size(n)
+    step = block_size(n, size)
     for block in prange((n + step - 1) // step):
         low, high = block * step, min(n, (block + 1) * step)
         m = high - low
@@ -331,7 +334,7 @@ def turn(deep, first, count, to, unit, piece, part, table, sends, s, v, mix, gat
     """The last interaction and the energies of the atoms, then the adjoint down through its update: of a block at a time, so that nothing
     needs keeping. The vectors that leave the last update are never used."""
     n, size = s.shape
-    step = block_size(n)
+    step = block_size(n, size)
     for block in prange((n + step - 1) // step):
         low, high = block * step, min(n, (block + 1) * step)
         m = high - low
@@ -360,7 +363,7 @@ def return_messages(first, count, to, unit, piece, part, pieces_per_length, tabl
     """Adjoint of one layer's messages and of the update of the layer below it. `grads_below` may share memory with `sends`: a block
     is written when its atoms' own rows, the only ones read, have been used."""
     n, size = phi3.shape
-    step = block_size(n)
+    step = block_size(n, size)
     for block in prange((n + step - 1) // step):
         low, high = block * step, min(n, (block + 1) * step)
         m = high - low
@@ -413,7 +416,7 @@ def return_first(first, count, to, unit, piece, part, pieces_per_length, table, 
 def collect(first, count, where, back, unit, g, forces, virials):
     """Forces, and the virial of each block of atoms, from the gradients of the edges' vectors."""
     n = len(count)
-    step = block_size(n)
+    step = SUMMED
     for block in prange((n + step - 1) // step):
         virials[block] = 0.0
         for i in range(block * step, min(n, (block + 1) * step)):
