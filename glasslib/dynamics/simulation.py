@@ -63,8 +63,8 @@ class Simulation:
         with self._open_store() as self.store:
             if not self._resume():
                 self._begin()
-            wall = self._loop()
-            self._write(record, wall)
+            self._loop()
+            self._write(record)
             self.store.remove()
         return self.out
 
@@ -137,14 +137,13 @@ class Simulation:
     # The loop
 
     def _loop(self):
-        started = self.clock = time.monotonic()
+        self.clock = time.monotonic()
         with Progress(
             self.total, self.out.name, "steps", done=self.step, stream=_Nowhere() if self.quiet else None
         ) as self.bar:
             self.first = self.step
             while self.index < len(self.stages):
                 self._stage(self.stages[self.index])
-        return time.monotonic() - started
 
     def _stage(self, stage):
         frames = stage.frames()
@@ -283,7 +282,7 @@ class Simulation:
             return False
         return known.get("run") == self.identity and np.allclose(known.get("probe", 0.0), self.probe, rtol=1e-3)
 
-    def _write(self, record, wall):
+    def _write(self, record):
         log = self.store.log.read()
         columns = {name: np.array(log[name]) for name in LOG if np.isfinite(log[name]).any()}
         columns["step"] = columns["step"].astype(np.int64)

@@ -66,7 +66,7 @@ class Fast:
         self.repulsion = [x.double().numpy().copy() for x in (repulsion.charge, repulsion.length, repulsion.outer)]
         self.pieces = round(PIECES_PER_ANGSTROM * self.cutoff)
         self.layers = [self._layer(m, u) for m, u in zip(network.messages, network.updates, strict=True)]
-        self.tables = [self._table(network.basis, m.filter) for m in network.messages]
+        self.tables = [self._table(m.filter) for m in network.messages]
         first, last = network.readout[0], network.readout[2]
         self.readout = (*_linear(first), _flat(last.weight[0]), float(last.bias.detach()))
         with torch.no_grad():
@@ -90,7 +90,7 @@ class Fast:
             "unsend": (phi1_t, phi2_t),
         }
 
-    def _table(self, basis, linear):
+    def _table(self, linear):
         """Filter times cutoff function, and its slope, at equally spaced nodes from zero to the cutoff."""
         weight, bias = linear.weight.detach().double(), linear.bias.detach().double()
         wave = torch.arange(1, weight.shape[1] + 1, dtype=torch.float64) * (torch.pi / self.cutoff)

@@ -12,7 +12,7 @@ from ..potential.calculator import PaiNNCalculator
 from ..progress import Progress
 from ..systems import density, random_structure
 from .sampling import states
-from .selection import force_spread, select
+from .selection import select
 
 CHECK = 10  # steps between two looks at the distances
 HOT = 4500  # K
@@ -111,9 +111,3 @@ def propose(calculator, number, runs=None, name="painn", seed=0, known=(), atoms
     if not candidates:
         raise GlasslibError("every melt fell apart at once: train the potential on melts of a classical one first")
     return select(candidates, min(number, len(candidates)), committee, known)
-
-
-def disagreement(calculator, frames):
-    """Median and largest committee force spread (eV/Å) over frames, for the log of a round."""
-    spread = force_spread(frames, calculator)
-    return float(np.median(spread)), float(np.max(spread))
