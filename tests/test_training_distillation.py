@@ -56,6 +56,9 @@ def test_each_member_of_the_committee_has_a_teacher_of_its_own(tmp_path, monkeyp
     teachers = Teachers(Base(), [Constant(-3.0), Constant(1.0)], [Constant(1.0), Constant(2.0), Constant(6.0)])
     paths = taught(tmp_path, teachers, [zero(cell(0))], "key")
     assert [read_plain(path)[0].get_potential_energy() for path in paths] == pytest.approx([6.0, 7.0, 11.0])
+    monkeypatch.setattr("glasslib.training.distillation.SPREAD", 0.5)  # networks that disagree have no say
+    paths = taught(tmp_path, teachers, [zero(cell(0))], "another key")
+    assert [read_plain(path)[0].get_potential_energy() for path in paths] == pytest.approx([10.0, 10.0, 10.0])
 
 
 @needs_tblite

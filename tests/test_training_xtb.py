@@ -5,6 +5,7 @@ import pytest
 from ase.build import molecule
 
 from glasslib.errors import GlasslibError
+from glasslib.potential.classical import Classical
 from glasslib.reference.frames import read_plain
 from glasslib.reference.sampling import states
 from glasslib.systems import random_structure
@@ -118,6 +119,16 @@ def test_configurations_are_of_their_state_and_the_third_is_shaken(short):
     assert np.allclose(found[0].cell, found[1].cell) and not np.allclose(found[1].cell, found[2].cell)
     again = configurations(state)
     assert all(np.array_equal(a.positions, b.positions) for a, b in zip(found, again, strict=True))
+
+
+def test_random_starts_are_given_as_they_are_and_some_steps_downhill():
+    (state,) = states(1, seed=3, potentials=("random",), **SMALL)
+    found = configurations(state, "random")
+    energies = []
+    for atoms in found:
+        atoms.calc = Classical("pmmcs")
+        energies.append(atoms.get_potential_energy())
+    assert len(found) == 3 and energies[0] > energies[1] > energies[2]
 
 
 def test_melts_of_a_classical_potential_may_have_another_name(short, tmp_path, monkeypatch):

@@ -144,7 +144,9 @@ def chain(
 def melts(
     output: Path,
     number: Annotated[int, typer.Option(help="Melts to make; each gives three frames.", min=1)] = 200,
-    potential: Annotated[str, typer.Option(help="What drives them: pmmcs, shik, or a trained potential.")] = "pmmcs",
+    potential: Annotated[
+        str, typer.Option(help="What drives them: pmmcs, shik, a trained potential; or random, for starts.")
+    ] = "pmmcs",
     name: Annotated[str | None, typer.Option(help="First word of the frames' names; default: the potential.")] = None,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     seed: Seed = 0,

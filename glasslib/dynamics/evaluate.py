@@ -28,7 +28,7 @@ class Evaluator:
         self.wanted = ["energy", "forces", *(["stress"] if stress else [])]
         if stress and "stress" not in calculator.implemented_properties:
             raise GlasslibError(f"the potential {type(calculator).__name__} gives no stress, which npt needs")
-        self._positions = self._cell = None
+        self._known = None  # a copy of the atoms as they were evaluated last
 
     @property
     def results(self):
@@ -48,22 +48,26 @@ class Evaluator:
         return self._get(atoms, "energy")
 
     def _get(self, atoms, name):
-        changes = all_changes
-        if self._positions is not None:
-            changes = [] if np.array_equal(atoms.positions, self._positions) else ["positions"]
-            changes += [] if np.array_equal(atoms.cell.array, self._cell) else ["cell"]
+        known, changes = self._known, all_changes
+        if known is not None:
+            changes = [] if np.array_equal(atoms.positions, known.positions) else ["positions"]
+            changes += [] if np.array_equal(atoms.cell.array, known.cell.array) else ["cell"]
         if changes:
+            if known is None:
+                known = atoms.copy()
+            known.positions[:], known.cell.array[:] = atoms.positions, atoms.cell.array
+            self._known = None  # until the evaluation has succeeded
             self.calculator.results, self.calculator.atoms = (
                 {},
-                atoms.copy(),
+                known,
             )  # as ASE's get_property leaves them to calculate()
-            self.calculator.calculate(atoms, self.wanted, changes)
-            self._positions, self._cell = atoms.positions.copy(), atoms.cell.array.copy()
+            self.calculator.calculate(known, self.wanted, changes)
+            self._known = known
         if name not in self.calculator.results:
             raise PropertyNotImplementedError(f"{type(self.calculator).__name__} gives no {name}")
         return self.calculator.results[name]
 
     def reset(self):
         """Forget everything that depends on earlier positions, neighbour lists of the calculator included."""
-        self._positions = self._cell = None
+        self._known = None
         self.calculator.reset()

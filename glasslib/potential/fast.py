@@ -52,7 +52,7 @@ class Fast:
         Of the neighbour list, Å.
     """
 
-    def __init__(self, potential, skin=0.6):
+    def __init__(self, potential, skin=0.8):
         compiled.once()
         network = potential.network
         self.size, self.cutoff, self.species = network.config.features, float(potential.cutoff), potential.species

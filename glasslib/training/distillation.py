@@ -29,7 +29,7 @@ from .xtb import XTBTeacher, difference, labelled, xtb
 SMALL = TrainConfig(batch=2, huber=1.0, average=0.99, warmup=50)  # suits some tens of frames
 DELTA, DIRECT = replace(SMALL, epochs=110), replace(SMALL, epochs=80)
 STUDENT = TrainConfig(epochs=60, batch=4, huber=1.0, average=0.998, warmup=100)
-SPREAD = 0.8  # eV/Å; where the teachers differ by more (root mean square of a melt) they know nothing
+SPREAD = 0.8  # eV/Å; where the networks differ by more (root mean square of a melt) they know nothing, and GFN1-xTB with pairs has the word
 WEIGHT = 2  # times that an ab initio frame counts for one of the melts
 MEMBER = 4  # epochs of the student for one of a member
 
@@ -172,7 +172,11 @@ def taught(out, teachers, melts, key):
         made = [[] for _ in paths]
         for atoms in progress(melts, "teachers' labels", "frames"):
             kinds = teachers.answers(atoms, atoms)
-            if _spread(kinds) < SPREAD:
+            if _spread(kinds) > SPREAD:
+                only = teachers.base.label(atoms, atoms)
+                for kept in made:
+                    kept.append(only)
+            else:
                 for kept, new in zip(
                     made, [_mean(atoms, kinds), *(labelled(atoms, *one) for one in kinds[0])], strict=True
                 ):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.optimize import FIRE
 
 from ..errors import GlasslibError
 from ..files import folder
@@ -17,6 +18,7 @@ from ..reference.sampling import POTENTIALS, states
 from ..systems import density, random_structure
 from .xtb import xtb
 
+RANDOM = "random"
 TIMESTEP = 2.0  # fs
 LARGEST = 100.0  # eV/Å; beyond it GFN1-xTB is not to be believed (sodium cores that meet)
 ATOMS = 50, 72  # smallest and largest wanted size
@@ -29,12 +31,13 @@ MELT, HOLD, RECORD = (
 
 def configurations(state, potential="pmmcs", calculator=None):
     """Three configurations of a melt; the third is displaced (0.02 to 0.12 Å) and strained (2 %) at random, as no melt of the driver is.
+    Of a random start: as it is, and after some steps downhill.
 
     Parameters
     ----------
     state : reference.sampling.State
         `state.potential` is the first word of the parent's name.
-    potential : "pmmcs" or "shik"
+    potential : "pmmcs", "shik" or "random"
     calculator : ase Calculator, optional
         A trained potential that drives the melt instead.
 
@@ -45,17 +48,32 @@ def configurations(state, potential="pmmcs", calculator=None):
     """
     rng = np.random.default_rng(state.seed)
     size = int(rng.integers(*ATOMS))
-    if calculator is not None:
+    if potential == RANDOM:
+        found = _starts(state, size)
+    elif calculator is not None:
         found = explore(calculator, state, size, melt_ps=0.75, hold_ps=1.5, every_ps=0.25, timestep_fs=1.5)[:3]
     else:
         found = _classical(state, size, potential)
-    if found:
+    if found and potential != RANDOM:
         found[-1] = _shaken(found[-1], rng)
     for number, atoms in enumerate(found):
         atoms.info = {
             "composition": state.composition, "temperature_K": state.temperature, "density_scale": state.scale, "parent": state.parent,
             "frame": number,
         }  # fmt: skip
+    return found
+
+
+def _starts(state, size):
+    """A random start, and what a minimiser makes of it in a few steps: no melt looks so, and every run begins there."""
+    from ..potential.classical import Classical
+
+    start = random_structure(state.composition, size, density=density(state.composition) * state.scale, seed=state.seed)
+    found, start.calc = [], Classical("pmmcs")
+    for steps in (0, 6, 25):
+        FIRE(start, logfile=None).run(fmax=1.0, steps=steps)
+        found.append(Atoms(start.get_chemical_symbols(), start.positions, cell=start.cell, pbc=True))
+        found[-1].wrap()
     return found
 
 
@@ -95,7 +113,7 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
     count : int
         Melts; each gives three frames.
     potential : str
-        What drives the melts: "pmmcs", "shik", or a trained potential as `load_potential` takes it.
+        What drives the melts: "pmmcs", "shik", or a trained potential as `load_potential` takes it; "random": nothing, see `configurations`.
     name : str, optional
         First word of the parents' names; default: that of the potential.
     seed : int
@@ -117,7 +135,7 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
         raise GlasslibError(f"name must be letters and digits, not {name!r}")
     parts = folder(out.parent / f"{out.stem}-melts")
     parameters = {"melts": count, "potential": potential, "name": name}
-    weights = [] if potential in POTENTIALS else files(potential)
+    weights = [] if potential in (*POTENTIALS, RANDOM) else files(potential)
     record, key = RunRecord("melts", parameters, weights, {"states": seed}), key_of(potential, *weights)
     if any(parts.iterdir()) and not made_for(parts, key):
         raise GlasslibError(f"{parts} holds melts of another potential: choose another output, or remove that folder")
@@ -145,7 +163,7 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
 def _melt(state, potential, path):
     """Make one melt, label it and keep it; returns what to say about it."""
     calculator = None
-    if potential not in POTENTIALS:
+    if potential not in (*POTENTIALS, RANDOM):
         from ..potential import load_potential
 
         calculator = load_potential(potential)
