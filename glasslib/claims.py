@@ -136,10 +136,12 @@ def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
     if ratios:
         cold = min(ratios, key=lambda s: (s[1], s[0]))
         text.append(f"τ({slow})/τ({fast}) = {number(*ratios[cold])} in {state_name(cold)}.")
-    for found, says in ((lower, f"{slow} does not relax within the run: the ratio exceeds"), (upper, f"{fast} does not relax within the run: the ratio is below")):  # fmt: skip
+    for found, says in ((lower, "exceeds"), (upper, "is below")):
         if found:
             cold = min(found, key=lambda s: (s[1], s[0]))
-            text.append(f"In {state_name(cold)} {says} {found[cold]:.2g}.")
+            text.append(
+                f"In {state_name(cold)} one of them relaxes outside the lag times: the ratio {says} {found[cold]:.2g}."
+            )
     above = [v - 1 > SIGMAS * e for v, e in ratios.values()] + [v > 1 for v in lower.values()] + [False] * len(upper)
     level = [v + SIGMAS * e < LEAST_RATIO for v, e in ratios.values()] + [v < LEAST_RATIO for v in upper.values()]
     slopes = {c: trend({t: v for (name, t), v in ratios.items() if name == c}) for c in sorted({c for c, _ in ratios})}

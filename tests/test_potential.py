@@ -5,6 +5,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.optimize import FIRE
 from scipy.spatial.transform import Rotation
 
 from glasslib import GlasslibError, load_potential, random_structure
@@ -226,6 +227,17 @@ def test_a_gpu_that_fails_its_first_comparison_is_not_used(fault):
     assert calculator.kernel == "numba"
     melt.calc = load_potential()
     np.testing.assert_allclose(forces, melt.get_forces())
+
+
+@pytest.mark.parametrize("composition", ["NS", "NS2", "NS3", "NS4", "NS6", "SiO2"])
+def test_the_shipped_potential_has_no_holes_in_random_starts(composition):
+    """Where runs begin: forces stay of the size that core repulsion gives, and steps downhill do not end in a pit."""
+    melt = random_structure(composition, 300, temperature=3000, seed=5)
+    melt.calc = load_potential()
+    assert np.abs(melt.get_forces()).max() < 60
+    FIRE(melt, logfile=None).run(fmax=3.0, steps=100)
+    assert np.abs(melt.get_forces()).max() < 60
+    assert -9 < melt.get_potential_energy() / len(melt) < -3  # labelled melts and crystals: -8 to -5 eV an atom
 
 
 def test_a_name_with_a_point_is_not_that_of_another_model(tmp_path):

@@ -20,7 +20,7 @@ from ..files import atomic, folder
 from ..potential.calculator import PaiNNCalculator
 from ..potential.storage import load_model
 from ..progress import progress
-from ..provenance import keep_key, key_of, made_for
+from ..provenance import RunRecord, keep_key, key_of, made_for
 from ..reference.frames import read_plain, write_plain
 from .config import TrainConfig
 from .loop import train
@@ -143,7 +143,9 @@ def distil(
     jobs += [(gaps, [], out / f"delta{seed}", replace(delta, seed=seed)) for seed in range(1, members + 1)]
     start, *deltas = _all_trained(jobs, inputs, workers)
     teachers = Teachers(base, [_calculator(path) for path in deltas], [_calculator(start)])
-    lessons = taught(out, teachers, melts, key_of(SPREAD, list(melts), list(frames), *map(weights, (*deltas, start))))
+    files = [weights(path) for path in (*deltas, start)]
+    key = key_of(SPREAD, list(melts), list(frames), *files)
+    lessons = taught(out, teachers, melts, key, [*inputs, *files])
     known = WEIGHT * list(frames)
     jobs = [(known + read_plain(lessons[0]), [], out / "student", student, start)]
     for seed, own in enumerate(lessons[1:], 1):
@@ -165,11 +167,11 @@ def weights(model):
     return Path(model).with_suffix(".safetensors")
 
 
-def taught(out, teachers, melts, key):
+def taught(out, teachers, melts, key, inputs=()):
     """Files of the melts as the teachers label them: their mean, then each of those that build on GFN1-xTB alone."""
     paths = [out / "teacher.extxyz", *(out / f"teacher{k}.extxyz" for k in range(1, len(teachers.deltas) + 1))]
     if not all(made_for(path, key) for path in paths):
-        made = [[] for _ in paths]
+        made, record = [[] for _ in paths], RunRecord("teachers' labels", {"spread": SPREAD}, inputs)
         for atoms in progress(melts, "teachers' labels", "frames"):
             kinds = teachers.answers(atoms, atoms)
             if _spread(kinds) > SPREAD:
@@ -183,6 +185,7 @@ def taught(out, teachers, melts, key):
                     kept.append(new)
         for path, labels in zip(paths, made, strict=True):
             write_plain(path, labels)
+            record.save(path)
             keep_key(path, key)
     return paths
 
