@@ -59,7 +59,7 @@ pins: $(STAMP)  ## write constraints.txt anew from this environment, then the lo
 COMPILE = .venv-tools/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11.5 --constraint constraints.txt
 lock: .venv-tools/.installed  ## write requirements.lock anew: the pins with the hashes of their files
 	all=$$($(COMPILE) --extra dev --extra cluster pyproject.toml) && \
-	echo "$$all" | sed -E '/^(torch|triton|nvidia|cuda)/,/[^\\]$$/d' > requirements.lock
+	echo "$$all" | sed -E '/^(torch==|triton|nvidia|cuda)/,/[^\\]$$/d' > requirements.lock
 	gpaw=$$(printf 'gpaw\ngpaw-data\n' | $(COMPILE) --no-deps -) && echo "$$gpaw" > requirements-dft.lock
 
 audit: .venv-tools/.installed  ## compare the pins with the known vulnerabilities (needs the network)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ase.calculators.calculator import Calculator, all_changes
+from test_training_foundation import needs_sevenn
 from test_training_xtb import cell, needs_tblite, zero
 
 from glasslib.errors import GlasslibError
@@ -13,6 +14,7 @@ from glasslib.potential.storage import load_model
 from glasslib.reference.frames import read_plain
 from glasslib.training import TrainConfig, evaluate
 from glasslib.training.distillation import Teachers, distil, taught
+from glasslib.training.foundation import REFINE
 from glasslib.training.xtb import labelled, xtb
 
 
@@ -38,34 +40,76 @@ class Base:
     """Stands for GFN1-xTB with its correction: labels of 10 everywhere."""
 
     def label(self, atoms, base):
-        return labelled(atoms, 10.0, np.full((len(atoms), 3), 10.0), np.full(6, 10.0))
+        return everywhere(atoms, 10.0)
 
 
-def test_the_mean_gives_each_kind_half():
-    # what the base lacks: −3 and +1 → 7 and 11, mean 9; direct: 1, 2 and 6, mean 3; both: 6
-    teachers = Teachers(Base(), [Constant(-3.0), Constant(1.0)], [Constant(1.0), Constant(2.0), Constant(6.0)])
+class Refined:
+    """Stands for a refined network."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def label(self, atoms):
+        return everywhere(atoms, self.value)
+
+
+class Pairs:
+    """Stands for its pair potential: 0.5 more."""
+
+    def label(self, atoms, base):
+        return everywhere(atoms, base.get_potential_energy() + 0.5)
+
+
+def everywhere(atoms, value):
+    return labelled(atoms, value, np.full((len(atoms), 3), value), np.full(6, value))
+
+
+def stand_ins():
+    # what the base lacks: −3 and +1 → 7 and 11, mean 9; refined with pairs: 1, 2 and 6, mean 3; the second kind counts twice: 5
+    return Teachers(Base(), [Constant(-3.0), Constant(1.0)], [Refined(0.5), Refined(1.5), Refined(5.5)], Pairs())
+
+
+def test_the_mean_gives_refined_networks_twice_the_weight():
     atoms = cell(0)
-    made, spread = teachers.label(atoms, zero(atoms))
-    assert made.get_potential_energy() == pytest.approx(6.0)
-    assert np.allclose(made.get_forces(), 6.0) and np.allclose(made.get_stress(), 6.0)
+    made, spread = stand_ins().label(atoms, zero(atoms))
+    assert made.get_potential_energy() == pytest.approx(5.0)
+    assert np.allclose(made.get_forces(), 5.0) and np.allclose(made.get_stress(), 5.0)
     assert spread == pytest.approx(np.std([7.0, 11.0, 1.0, 2.0, 6.0]))
 
 
-def test_each_member_of_the_committee_has_a_teacher_of_its_own(tmp_path, monkeypatch):
+def test_teachers_of_one_kind_are_enough():
+    made, _ = Teachers(Base(), [Constant(-3.0), Constant(1.0)]).label(cell(0), zero(cell(0)))
+    assert made.get_potential_energy() == pytest.approx(9.0)
+
+
+def test_members_of_the_committee_have_teachers_of_their_own_of_both_kinds_in_turn(tmp_path, monkeypatch):
     monkeypatch.setattr("glasslib.training.distillation.SPREAD", 1e9)
-    teachers = Teachers(Base(), [Constant(-3.0), Constant(1.0)], [Constant(1.0), Constant(2.0), Constant(6.0)])
-    paths = taught(tmp_path, teachers, [zero(cell(0))], "key")
-    assert [read_plain(path)[0].get_potential_energy() for path in paths] == pytest.approx([6.0, 7.0, 11.0])
+    melts = [zero(cell(seed)) for seed in range(3)]
+    monkeypatch.setattr("glasslib.training.distillation.PART", 2)
+    paths = taught(tmp_path, stand_ins, melts, 4, "key")
+    assert [read_plain(path)[0].get_potential_energy() for path in paths] == pytest.approx([5.0, 7.0, 1.0, 11.0, 2.0])
+    assert all(np.allclose([a.positions for a in read_plain(path)], [a.positions for a in melts]) for path in paths)
     monkeypatch.setattr("glasslib.training.distillation.SPREAD", 0.5)  # networks that disagree have no say
-    paths = taught(tmp_path, teachers, [zero(cell(0))], "another key")
+    paths = taught(tmp_path, stand_ins, melts, 2, "another key")
     assert [read_plain(path)[0].get_potential_energy() for path in paths] == pytest.approx([10.0, 10.0, 10.0])
 
 
 @needs_tblite
+@needs_sevenn
 def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     frames, melts = [xtb(cell(seed)) for seed in range(3)], [xtb(cell(seed)) for seed in range(10, 13)]
     small = TrainConfig(features=16, interactions=1, cutoff=3.5, epochs=2, batch=2, warmup=2)
-    settings = {"members": 2, "delta": small, "direct": small, "student": replace(small, epochs=3)}
+    refinement = replace(REFINE, epochs=1)
+    settings = {
+        "deltas": 1,
+        "refined": 1,
+        "members": 2,
+        "delta": small,
+        "refinement": refinement,
+        "member": small,
+        "small": small,
+        "student": replace(small, epochs=3),
+    }
     monkeypatch.setattr("glasslib.training.distillation.SPREAD", 1e9)
     path = distil(frames, melts, tmp_path / "d", test=frames, **settings)
     errors = pd.read_csv(tmp_path / "d" / "errors.csv", index_col=0)
@@ -76,12 +120,13 @@ def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was
     assert load_model(path).network.config.features == 16
     parts = (
         "bases.extxyz",
+        "foundation.extxyz",
         "delta1",
-        "delta2",
-        "direct",
+        "refined1",
         "teacher.extxyz",
         "teacher2.extxyz",
         "student",
+        "small",
         "member1",
         "member2",
     )
@@ -99,3 +144,5 @@ def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was
 def test_nothing_to_learn_from_is_said(tmp_path):
     with pytest.raises(GlasslibError, match="at least one"):
         distil([], [], tmp_path)
+    with pytest.raises(GlasslibError, match="as many teachers"):
+        distil([zero(cell(0))], [zero(cell(1))], tmp_path, deltas=1, refined=1, members=3)

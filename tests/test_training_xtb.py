@@ -11,7 +11,7 @@ from glasslib.reference.sampling import states
 from glasslib.systems import random_structure
 from glasslib.training import melts as module
 from glasslib.training.melts import configurations, melts
-from glasslib.training.xtb import XTBTeacher, installed, labelled, xtb
+from glasslib.training.xtb import Corrected, installed, labelled, xtb
 
 needs_tblite = pytest.mark.skipif(not installed(), reason="tblite is not installed")
 SMALL = {"compositions": ("SiO2",), "temperatures": (2000,)}
@@ -45,12 +45,16 @@ def strained(atoms, i, k, step):
 @needs_tblite
 def test_labels_of_the_teacher_are_derivatives_of_its_energy():
     known = [xtb(cell(seed)) for seed in range(4)]
-    teacher = XTBTeacher(known, [pair_only(atoms) for atoms in known])
+    teacher = Corrected(known, [pair_only(atoms) for atoms in known])
     atoms, h = cell(9), 1e-3
-    made = teacher.label(atoms)
-    ends = [teacher.label(displaced(atoms, 4, 1, sign * h)).get_potential_energy() for sign in (1, -1)]
+
+    def label(other):
+        return teacher.label(other, xtb(other))
+
+    made = teacher.label(atoms, xtb(atoms))
+    ends = [label(displaced(atoms, 4, 1, sign * h)).get_potential_energy() for sign in (1, -1)]
     assert made.get_forces()[4, 1] == pytest.approx(-(ends[0] - ends[1]) / (2 * h), abs=2e-3)
-    ends = [teacher.label(strained(atoms, 0, 0, sign * h)).get_potential_energy() for sign in (1, -1)]
+    ends = [label(strained(atoms, 0, 0, sign * h)).get_potential_energy() for sign in (1, -1)]
     assert made.get_stress()[0] == pytest.approx((ends[0] - ends[1]) / (2 * h) / atoms.get_volume(), abs=1e-4)
 
 
@@ -99,7 +103,7 @@ def test_the_correction_closes_a_gap_made_of_pairs():
     # labels: zero; what the base lacks to them: minus a pair potential that the teacher is not told
     truth = [zero(cell(seed)) for seed in range(12)]
     bases = [pair_only(atoms) for atoms in truth]
-    teacher = XTBTeacher(truth[:10], bases[:10], smooth=1e-4, shortest=1.0, spacing=0.2)
+    teacher = Corrected(truth[:10], bases[:10], smooth=1e-4, shortest=1.0, spacing=0.2)
     for atoms, base in zip(truth[10:], bases[10:], strict=True):
         gap = np.abs(base.get_forces()).max()
         assert np.abs(teacher.label(atoms, base).get_forces()).max() < 0.05 * gap

@@ -1,13 +1,15 @@
 """One potential that has learned from several: teachers of two kinds, matched to the same frames, label many melts for it.
 
-Potentials that are trained in different ways on the same few frames err in different ways, and the mean of them errs less; a single
-network that learns the mean costs no more than one of them (Hinton, Vinyals & Dean, arXiv 1503.02531, 2015). The two kinds are networks refined
-straight on the ab initio labels, and networks that learn what GFN1-xTB with a pair potential lacks to them (Δ-learning, Ramakrishnan et al., J. Chem.
-Theory Comput. 11, 2087, 2015). The mean gives each kind half.
+Potentials that know different things beforehand err in different ways on what they learn from the same few frames, and their mean errs less; a single network that
+learns the mean costs no more than one of them (Hinton, Vinyals & Dean, arXiv 1503.02531, 2015). The two kinds: networks that learn what GFN1-xTB with a pair
+potential lacks to the labels (Δ-learning, Ramakrishnan et al., J. Chem. Theory Comput. 11, 2087, 2015), and SevenNet-0 with a pair potential, refined on
+the labels (`foundation`). On test frames the correlation of their errors is 0.0.
 """
 
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -23,29 +25,42 @@ from ..progress import progress
 from ..provenance import RunRecord, keep_key, key_of, made_for
 from ..reference.frames import read_plain, write_plain
 from .config import TrainConfig
-from .loop import train
-from .xtb import XTBTeacher, difference, labelled, xtb
+from .foundation import REFINE, Foundation, refine
+from .loop import one_thread, train
+from .xtb import Corrected, difference, labelled, xtb
 
-SMALL = TrainConfig(batch=2, huber=1.0, average=0.99, warmup=50)  # suits some tens of frames
-DELTA, DIRECT = replace(SMALL, epochs=110), replace(SMALL, epochs=80)
-STUDENT = TrainConfig(epochs=60, batch=4, huber=1.0, average=0.998, warmup=100)
+DELTA = TrainConfig(epochs=110, batch=2, huber=1.0, average=0.99, warmup=50)
+STUDENT = TrainConfig(features=128, epochs=60, batch=4, huber=1.0, average=0.998, warmup=100)
+SMALL = replace(STUDENT, features=64)
+MEMBER = replace(SMALL, epochs=15)
+WEIGHTS = 1, 2  # of the kinds in the mean: refined networks err less
+SMOOTH = 0.005  # of the pair potentials
+PART = 60  # melts that a process labels at once
 SPREAD = 0.8  # eV/Å; where the networks differ by more (root mean square of a melt) they know nothing, and GFN1-xTB with pairs has the word
 WEIGHT = 2  # times that an ab initio frame counts for one of the melts
-MEMBER = 4  # epochs of the student for one of a member
 
 
 class Teachers:
-    """The mean of both kinds of teachers.
+    """Both kinds of teachers, and their mean.
 
     Parameters
     ----------
-    base : XTBTeacher
-    deltas, directs : lists of ase Calculators
-        Networks for what `base` lacks, and for everything.
+    base : xtb.Corrected
+        GFN1-xTB with a pair potential.
+    deltas : list of ase Calculators
+        Networks for what `base` lacks.
+    refined : list of foundation.Foundation
+    pairs : xtb.Corrected, optional
+        What goes with `refined`.
     """
 
-    def __init__(self, base, deltas, directs):
-        self.base, self.deltas, self.directs = base, deltas, directs
+    def __init__(self, base, deltas, refined=(), pairs=None):
+        self.base, self.deltas, self.refined, self.pairs = base, deltas, refined, pairs
+
+    @classmethod
+    def load(cls, base, deltas, refined, pairs):
+        """The same, of files: models of `deltas`, weights of `refined`."""
+        return cls(base, [_calculator(path) for path in deltas], [Foundation(path) for path in refined], pairs)
 
     def answers(self, atoms, base):
         """What each teacher says of `atoms`: energy (eV), forces (eV/Å) and stress (Voigt, eV/Å³) of those of either kind.
@@ -55,7 +70,7 @@ class Teachers:
         start = self.base.label(atoms, base)
         return (
             [_sum(start, atoms, calculator) for calculator in self.deltas],
-            [_labels(atoms, calculator) for calculator in self.directs],
+            [_of(self.pairs.label(atoms, network.label(atoms))) for network in self.refined],
         )
 
     def label(self, atoms, base):
@@ -65,13 +80,22 @@ class Teachers:
 
 
 def _mean(atoms, kinds):
-    made = labelled(atoms, *(np.mean([np.mean([one[k] for one in kind], 0) for kind in kinds], 0) for k in range(3)))
+    shares = [weight for weight, kind in zip(WEIGHTS, kinds, strict=True) if kind]
+    means = [[np.mean([one[k] for one in kind], 0) for k in range(3)] for kind in kinds if kind]
+    total = (sum(w * mean[k] for w, mean in zip(shares, means, strict=True)) / sum(shares) for k in range(3))
+    made = labelled(atoms, *total)
     made.info["level"] = "mean of potentials trained on ab initio frames"
     return made
 
 
 def _spread(kinds):
     return float(np.sqrt(np.mean(np.std([one[1] for kind in kinds for one in kind], 0) ** 2)))
+
+
+def _in_turn(kinds):
+    """One of the first kind, one of the second, the next of the first …"""
+    longest = max(map(len, kinds))
+    return [kind[k] for k in range(longest) for kind in kinds if k < len(kind)]
 
 
 def _labels(atoms, calculator):
@@ -91,18 +115,9 @@ def _sum(start, atoms, calculator):
 
 
 def distil(
-    frames,
-    melts,
-    out,
-    initial=None,
-    members=4,
-    delta=DELTA,
-    direct=DIRECT,
-    student=STUDENT,
-    test=(),
-    inputs=(),
-    workers=1,
-):
+    frames, melts, out, initial=None, deltas=4, refined=2, members=4, delta=DELTA, refinement=REFINE, student=STUDENT, small=SMALL, member=MEMBER,
+    test=(), inputs=(), workers=1,
+):  # fmt: skip
     """Train teachers on labelled frames, label melts with their mean, and train one network on all of it.
 
     Killed at any time, the same call goes on; with other frames, melts or settings, what depends on them is made again.
@@ -114,13 +129,15 @@ def distil(
     melts : list of ase.Atoms
         With labels of GFN1-xTB, see `melts.melts`.
     out : path
-        Gets `bases.extxyz` (GFN1-xTB of the frames), `delta1/` …, `direct/`, `teacher.extxyz` (the melts as the teachers label them), `student/`, and a committee,
-        `member1/` …, each of whose members has learned from one of the networks for what GFN1-xTB lacks (`teacher1.extxyz` …) and not from the mean.
+        Gets `bases.extxyz` and `foundation.extxyz` (GFN1-xTB and SevenNet-0 of the frames), `delta1/` …, `refined1/` …, `teacher.extxyz` (the melts as the
+        teachers label them), `student/`, `small/`, and a committee, `member1/` …, each of whose members has learned from one teacher
+        (`teacher1.extxyz` …, of both kinds in turn) and not from the mean.
     initial : path, optional
-        Model that the direct teacher and the committee begin from; the student begins from that teacher.
-    members : int
-        Networks for what GFN1-xTB lacks, of seeds 1, 2, …
-    delta, direct, student : TrainConfig
+        Model that the committee begins from.
+    deltas, refined, members : int
+        Networks for what GFN1-xTB lacks, refined networks, and members of the committee.
+    delta, refinement, student, small, member : TrainConfig
+        `small` learns what the student learns.
     test : list of ase.Atoms
         Labelled ab initio, of other trajectories: `out/errors.csv` gets the errors of every teacher, of their mean and of the student on them.
     inputs : list of paths
@@ -135,31 +152,46 @@ def distil(
     """
     if not frames or not melts:
         raise GlasslibError("distillation needs labelled frames and melts: give at least one of each")
+    if members > deltas + refined:
+        raise GlasslibError(f"{members} members of the committee need as many teachers: there are {deltas + refined}")
     out = folder(out)
-    bases = _bases(frames, out / "bases.extxyz")
-    base = XTBTeacher(frames, bases, smooth=0.005)
+    bases = _bases(frames, out / "bases.extxyz", xtb)
+    base = Corrected(frames, bases, smooth=SMOOTH)
     gaps = [difference(atoms, base.label(atoms, known)) for atoms, known in zip(frames, bases, strict=True)]
-    jobs = [(frames, [], out / "direct", direct, initial)]
-    jobs += [(gaps, [], out / f"delta{seed}", replace(delta, seed=seed)) for seed in range(1, members + 1)]
-    start, *deltas = _all_trained(jobs, inputs, workers)
-    teachers = Teachers(base, [_calculator(path) for path in deltas], [_calculator(start)])
-    files = [weights(path) for path in (*deltas, start)]
-    key = key_of(SPREAD, list(melts), list(frames), *files)
-    lessons = taught(out, teachers, melts, key, [*inputs, *files])
+    jobs, pairs = [], None
+    if refined:
+        pairs = Corrected(frames, _bases(frames, out / "foundation.extxyz", _published), "SevenNet-0", smooth=SMOOTH)
+        rest = [difference(atoms, pairs.correction.label(atoms)) for atoms in frames]
+        jobs = [
+            (refine, rest, out / f"refined{seed}", replace(refinement, seed=seed)) for seed in range(1, refined + 1)
+        ]
+    jobs += [(train, gaps, [], out / f"delta{seed}", replace(delta, seed=seed)) for seed in range(1, deltas + 1)]
+    made = _all_trained(jobs, inputs, workers)
+    files = [weights(path) for path in made]
+    teachers = partial(Teachers.load, base, made[refined:], files[:refined], pairs)
+    key = key_of(SPREAD, WEIGHTS, list(melts), list(frames), *files)
+    lessons = taught(out, teachers, melts, members, key, [*inputs, *files], workers)
     known = WEIGHT * list(frames)
-    jobs = [(known + read_plain(lessons[0]), [], out / "student", student, start)]
+    mean = known + read_plain(lessons[0])
+    jobs = [(train, mean, [], out / "student", student), (train, mean, [], out / "small", small)]
     for seed, own in enumerate(lessons[1:], 1):
-        changed = replace(student, epochs=max(1, student.epochs // MEMBER), seed=seed)
-        jobs.append((known + read_plain(own), [], out / f"member{seed}", changed, initial))
-    path, *_ = _all_trained(jobs, inputs, workers)
+        jobs.append((train, known + read_plain(own), [], out / f"member{seed}", replace(member, seed=seed), initial))
+    path, *others = _all_trained(jobs, inputs, workers)
     if test:
-        members = [load_model(out / f"member{seed}/model") for seed in range(1, len(deltas) + 1)]
-        table = compare(
-            teachers, _calculator(path), test, _bases(test, out / "test-bases.extxyz"), PaiNNCalculator(members)
-        )
+        table = compare(teachers(), path, others[0], others[1:], test, _bases(test, out / "test-bases.extxyz", xtb))
         with atomic(out / "errors.csv") as temporary:
             table.to_csv(temporary, float_format="%.3f")
     return path
+
+
+def _published(atoms):
+    """Labels of SevenNet-0 as published."""
+    return _foundation().label(atoms)
+
+
+@cache
+def _foundation():
+    return Foundation()
 
 
 def weights(model):
@@ -167,22 +199,14 @@ def weights(model):
     return Path(model).with_suffix(".safetensors")
 
 
-def taught(out, teachers, melts, key, inputs=()):
-    """Files of the melts as the teachers label them: their mean, then each of those that build on GFN1-xTB alone."""
-    paths = [out / "teacher.extxyz", *(out / f"teacher{k}.extxyz" for k in range(1, len(teachers.deltas) + 1))]
+def taught(out, load, melts, members, key, inputs=(), workers=1):
+    """Files of the melts as the teachers, that `load()` gives, label them: their mean, then each of the first `members`, of both kinds in turn."""
+    paths = [out / "teacher.extxyz", *(out / f"teacher{k}.extxyz" for k in range(1, members + 1))]
     if not all(made_for(path, key) for path in paths):
-        made, record = [[] for _ in paths], RunRecord("teachers' labels", {"spread": SPREAD}, inputs)
-        for atoms in progress(melts, "teachers' labels", "frames"):
-            kinds = teachers.answers(atoms, atoms)
-            if _spread(kinds) > SPREAD:
-                only = teachers.base.label(atoms, atoms)
-                for kept in made:
-                    kept.append(only)
-            else:
-                for kept, new in zip(
-                    made, [_mean(atoms, kinds), *(labelled(atoms, *one) for one in kinds[0])], strict=True
-                ):
-                    kept.append(new)
+        record = RunRecord("teachers' labels", {"spread": SPREAD}, inputs)
+        parts = [melts[begin : begin + PART] for begin in range(0, len(melts), PART)]
+        jobs = [(_lessons, load, part, members, SPREAD) for part in parts]
+        made = [sum(of_all, []) for of_all in zip(*_all(jobs, workers, "teachers' labels"), strict=True)]
         for path, labels in zip(paths, made, strict=True):
             write_plain(path, labels)
             record.save(path)
@@ -190,36 +214,58 @@ def taught(out, teachers, melts, key, inputs=()):
     return paths
 
 
+def _lessons(load, melts, members, most):
+    """What `taught` writes, of a part of the melts: a list of labelled melts for each file."""
+    with one_thread():
+        teachers, made = load(), []
+        for atoms in melts:
+            kinds = teachers.answers(atoms, atoms)
+            if _spread(kinds) > most:
+                made.append([teachers.base.label(atoms, atoms)] * (1 + members))
+            else:
+                made.append([_mean(atoms, kinds), *(labelled(atoms, *one) for one in _in_turn(kinds)[:members])])
+    return [list(of_all) for of_all in zip(*made, strict=True)]
+
+
 def _all_trained(jobs, inputs, workers):
-    """Paths of the models of several trainings, each given by the first arguments of `train`."""
-    if workers == 1:
-        return [train(*job, resume="same", inputs=inputs) for job in jobs]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        return [one.result() for one in [pool.submit(train, *job, resume="same", inputs=inputs) for job in jobs]]
+    """What several trainings return, each given by its function and first arguments."""
+    return _all([(_trained, inputs, *job) for job in jobs], workers)
 
 
-def compare(teachers, student, test, bases, committee=None):
-    """Errors of every teacher, of their mean, of the student and of the committee's mean on labelled frames.
+def _trained(inputs, function, *arguments):
+    return function(*arguments, resume="same", inputs=inputs)
+
+
+def _all(jobs, workers, title=None):
+    """What several jobs return, each given by its function and arguments."""
+    with ProcessPoolExecutor(workers, get_context("spawn")) if workers > 1 else nullcontext() as pool:
+        made = [pool.submit(*job).result if pool else partial(*job) for job in jobs]
+        return [one() for one in (progress(made, title, "parts") if title else made)]
+
+
+def compare(teachers, student, small, committee, test, bases):
+    """Errors of every teacher, of their mean, of both students and of the committee's mean on labelled frames.
 
     Returns
     -------
     pandas.DataFrame
         Index: potential; force_rmse (meV/Å), energy_rmse (meV/atom), pressure_rmse (GPa).
     """
-    start = [teachers.base.label(atoms, base) for atoms, base in zip(test, bases, strict=True)]
-    found = {"GFN1-xTB + pairs": [_of(made) for made in start]}
-    for number, calculator in enumerate(teachers.deltas, 1):
-        found[f"GFN1-xTB + pairs + PaiNN {number}"] = [
-            _sum(made, atoms, calculator) for made, atoms in zip(start, test, strict=True)
-        ]
-    for number, calculator in enumerate(teachers.directs, 1):
-        found[f"PaiNN {number}"] = [_labels(atoms, calculator) for atoms in test]
-    found["mean of the teachers"] = [
-        _of(teachers.label(atoms, base)[0]) for atoms, base in zip(test, bases, strict=True)
-    ]
-    found["student"] = [_labels(atoms, student) for atoms in test]
-    if committee:
-        found["committee"] = [_labels(atoms, committee) for atoms in test]
+    names = ["GFN1-xTB + pairs"]
+    names += [f"GFN1-xTB + pairs + PaiNN {number}" for number in range(1, len(teachers.deltas) + 1)]
+    names += [f"SevenNet-0, refined {number}, + pairs" for number in range(1, len(teachers.refined) + 1)]
+    found = {name: [] for name in names}
+    kinds_of_all = []
+    for atoms, base in zip(test, bases, strict=True):
+        kinds = teachers.answers(atoms, base)
+        kinds_of_all.append(kinds)
+        for name, answer in zip(names, [_of(teachers.base.label(atoms, base)), *kinds[0], *kinds[1]], strict=True):
+            found[name].append(answer)
+    found["mean of the teachers"] = [_of(_mean(atoms, kinds)) for atoms, kinds in zip(test, kinds_of_all, strict=True)]
+    for name, models in (("student", [student]), ("small student", [small]), ("committee", committee)):
+        if models:
+            calculator = _calculator(*models)
+            found[name] = [_labels(atoms, calculator) for atoms in test]
     truth = [_of(atoms) for atoms in test]
     return pd.DataFrame({name: _errors(made, truth) for name, made in found.items()}).T.rename_axis("potential")
 
@@ -236,14 +282,14 @@ def _errors(made, truth):
     }
 
 
-def _bases(frames, path):
-    """Labels of GFN1-xTB for the frames, kept in a file."""
+def _bases(frames, path, label):
+    """Labels of a level of theory for the frames, kept in a file."""
     kept = {atoms.positions.tobytes(): atoms for atoms in read_plain(path)} if Path(path).exists() else {}
     found = [kept.get(atoms.positions.round(8).tobytes()) for atoms in frames]
     if None in found:
         found = [
-            known or _bare(xtb(atoms))
-            for atoms, known in progress(list(zip(frames, found, strict=True)), "GFN1-xTB", "frames")
+            known or _bare(label(atoms))
+            for atoms, known in progress(list(zip(frames, found, strict=True)), Path(path).stem, "frames")
         ]
         write_plain(path, found)
         found = read_plain(path)  # rounded as in the file, so that a later call finds the same
@@ -257,5 +303,5 @@ def _bare(atoms):
     return atoms
 
 
-def _calculator(path):
-    return PaiNNCalculator([load_model(path)])
+def _calculator(*paths):
+    return PaiNNCalculator([load_model(path) for path in paths])

@@ -10,6 +10,8 @@ The pass at r gives F and W as well; the displaced one carries the energies' see
 gradient, each through compiled kernels.
 """
 
+from functools import partial
+
 import torch
 
 from .distributed import largest
@@ -20,13 +22,13 @@ from .network import pair_energies
 STEP = 0.003
 
 
-def response(potential, frame, create_graph=False, keep_weights=False):
-    """Energies [frames], forces [atoms, 3] and virials [frames, 3, 3] of the network's part of a potential.
+def response(energies, frame, create_graph=False, keep_weights=False):
+    """Energies [frames], forces [atoms, 3] and virials [frames, 3, 3] of a network.
 
-    All follow from g = dE/dvector: F_left = Σ g, F_right = −Σ g, W = Σ vector ⊗ g. `keep_weights` also leaves dE/dθ in `.grad`.
+    `energies(frame, vector, fast)` are those of the atoms [atoms] for vectors [pairs, 3]. All follow from g = dE/dvector: F_left = Σ g, F_right = −Σ g, W = Σ vector ⊗ g. `keep_weights` also leaves dE/dθ in `.grad`.
     """
     vector = frame.vector.detach().requires_grad_()
-    energy = frame_sums(pair_energies(potential, frame, vector, fast=not create_graph), frame.n_atoms)
+    energy = frame_sums(energies(frame, vector, not create_graph), frame.n_atoms)
     if keep_weights:
         energy.sum().backward()
         g = vector.grad
@@ -48,35 +50,37 @@ def gradients(potential, frame, config, norm):
     `frame` may be None for a process without a share of the batch.
     """
     potential.zero_grad(set_to_none=True)
+    energies, weights = partial(pair_energies, potential), list(potential.network.parameters())
     if config.engine == "reference":
-        terms = loss_terms(*response(potential, frame, create_graph=True), frame, config, norm) if frame else {}
+        terms = loss_terms(*response(energies, frame, create_graph=True), frame, config, norm) if frame else {}
         if frame:
             sum(terms.values()).backward()
     else:
-        terms = _difference(potential, frame, config, norm)
+        terms = difference(energies, weights, frame, config, norm)
     return {name: float(term.detach()) for name, term in terms.items()}
 
 
-def _difference(potential, frame, config, norm):
+def difference(energies, weights, frame, config, norm, step=STEP):
+    """Terms of the loss, whose gradients the weights get from two first-order passes; `step` in Å."""
     if frame is None:
         largest(torch.zeros(()))
         return {}
-    outputs = [x.detach().requires_grad_() for x in response(potential, frame, keep_weights=True)]
+    outputs = [x.detach().requires_grad_() for x in response(energies, frame, keep_weights=True)]
     terms = loss_terms(*outputs, frame, config, norm)
     by_energy, by_forces, by_virial = torch.autograd.grad(sum(terms.values()), outputs)
     change = by_forces[frame.left] - by_forces[frame.right]
     change += torch.einsum("pi,pij->pj", frame.vector, by_virial.repeat_interleave(frame.n_pairs, 0))
-    h = STEP / largest(change.norm(dim=1).max()).clamp_min(1e-20)
-    for w in potential.network.parameters():
+    h = step / largest(change.norm(dim=1).max()).clamp_min(1e-20)
+    for w in weights:
         w.grad /= -h
-    atoms = pair_energies(potential, frame, frame.vector + h * change)
+    atoms = energies(frame, frame.vector + h * change, True)
     atoms.backward((by_energy + 1 / h).repeat_interleave(frame.n_atoms))
     return terms
 
 
 def assess(potential, frame, config, norm):
     """Terms of the loss, then sums of squares of ΔE/N, of ΔF and of ΔW/N: a tensor [6]."""
-    outputs = [x.detach() for x in response(potential, frame)]
+    outputs = [x.detach() for x in response(partial(pair_energies, potential), frame)]
     terms = loss_terms(*outputs, frame, config, norm)
     energy, forces, virial = (x - y for x, y in zip(outputs, (frame.energy, frame.forces, frame.virial), strict=True))
     virial = virial / frame.n_atoms[:, None, None] * frame.has_virial[:, None, None]

@@ -101,15 +101,9 @@ class Training:
         )  # whether checkpoints of another run are replaced; whether there are such
         self.config, self.out, self.rank, self.size = config, out, rank, size
         torch.manual_seed(config.seed)
-        started = load_model(initial) if initial else None
-        species = started.species if started else config.species
-        cutoff = started.cutoff if started else config.cutoff
-        data = prepare(frames_train, species, cutoff), prepare(frames_validation, species, cutoff)
-        self.potential = new_potential(config, started, species_energies(data[0], species), force_rms(data[0]))
-        self.train, self.validation = ([fixed_part(self.potential, frame) for frame in part] for part in data)
-        self.network = self.potential.network
-        self.names = [name for name, _ in self.network.named_parameters()]
-        self.weights = [w for _, w in self.network.named_parameters()]
+        self.network, self.train, self.validation = self._prepared(frames_train, frames_validation, initial)
+        named = [(name, w) for name, w in self.network.named_parameters() if w.requires_grad]
+        self.names, self.weights = [name for name, _ in named], [w for _, w in named]
         self.optimiser = torch.optim.AdamW(self.weights, lr=config.rate, weight_decay=config.decay)
         self.average = [w.detach().clone() for w in self.weights]
         self.best = [w.clone() for w in self.average]
@@ -119,6 +113,15 @@ class Training:
         start = model_files(initial) if initial else ()
         self.record = RunRecord("training", config.asdict(), [*inputs, *start], {"training": config.seed})
         self.identity = self._identity(start)
+
+    def _prepared(self, frames_train, frames_validation, initial):
+        """The network to train, and the frames of both parts in its terms."""
+        started = load_model(initial) if initial else None
+        species = started.species if started else self.config.species
+        cutoff = started.cutoff if started else self.config.cutoff
+        data = prepare(frames_train, species, cutoff), prepare(frames_validation, species, cutoff)
+        self.potential = new_potential(self.config, started, species_energies(data[0], species), force_rms(data[0]))
+        return self.potential.network, *([fixed_part(self.potential, frame) for frame in part] for part in data)
 
     def _identity(self, start):
         """What a checkpoint must have in common with this run."""
@@ -191,8 +194,7 @@ class Training:
             "atoms": sum(len(f.species) for f in frames),
             "virials": float(sum(f.has_virial for f in frames)),
         }
-        mine = share(frames, self.rank, self.size)
-        terms = gradients(self.potential, collate(mine) if mine else None, self.config, norm)
+        terms = self._gradients(share(frames, self.rank, self.size), norm)
         values = torch.tensor([terms.get(name, 0.0) for name in TERMS], dtype=torch.float64)
         for w in self.weights:
             w.grad = torch.zeros_like(w) if w.grad is None else w.grad
@@ -204,6 +206,10 @@ class Training:
         average(self.average, self.weights, self.config.average)
         self.step += 1
         return dict(zip(TERMS, values.tolist(), strict=True)) | {"gradient": length}
+
+    def _gradients(self, frames, norm):
+        """Terms of the loss of these frames; their gradients replace those of the weights."""
+        return gradients(self.potential, collate(frames) if frames else None, self.config, norm)
 
     def _validate(self):
         """Loss and root-mean-square errors of the averaged weights on the validation frames."""
@@ -298,7 +304,7 @@ class Training:
             last = self.history[-1]
             metadata = {"training": self.config.asdict(), "epochs": self.epoch, "frames": len(self.train)}
             metadata |= {key: last[key] for key in ("energy_rmse", "force_rmse", "virial_rmse") if key in last}
-            save_model(path, self.potential, metadata)
+            self._save(path, metadata)
             columns = list(last)
             with atomic(self.out / "history.csv") as temporary, open(temporary, "w", newline="") as stream:
                 writer = csv.DictWriter(stream, columns)
@@ -308,6 +314,9 @@ class Training:
             seconds = round(sum(row["seconds"] for row in self.history), 1)  # of all sessions
             self.record.save(path.with_suffix(".safetensors"), history=last, training_seconds=seconds)
         return path
+
+    def _save(self, path, metadata):
+        save_model(path, self.potential, metadata)
 
 
 def average(averages, weights, decay):

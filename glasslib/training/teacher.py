@@ -10,6 +10,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 from scipy.interpolate import BSpline
+from threadpoolctl import threadpool_limits
 from vesin import NeighborList
 
 from ..errors import GlasslibError
@@ -66,7 +67,8 @@ class PairTeacher:
                 values.append(virial_weight / n * virial.reshape(-1))
         rows.append(self._penalty(smooth * np.sqrt(sum(len(v) for v in values))))
         values.append(np.zeros(len(rows[-1])))
-        self.coefficients = np.linalg.lstsq(np.concatenate(rows), np.concatenate(values), rcond=1e-10)[0]
+        with threadpool_limits(1):  # the same coefficients to the last bit every time
+            self.coefficients = np.linalg.lstsq(np.concatenate(rows), np.concatenate(values), rcond=1e-10)[0]
 
     def _known(self, frames, closest):
         """Shortest distance of each pair of species that the frames tell something about, Å."""

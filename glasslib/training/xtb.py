@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
+from threadpoolctl import threadpool_limits
 
 from ..errors import GlasslibError
 from .teacher import PairTeacher
@@ -40,7 +41,7 @@ def xtb(atoms):
         method="GFN1-xTB", verbosity=0, max_iterations=ITERATIONS, electronic_temperature=TEMPERATURE, cache_api=False
     )
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), threadpool_limits(1):  # of one thread, sums are the same every time
             warnings.simplefilter("ignore", DeprecationWarning)
             energy, forces, stress = work.get_potential_energy(), work.get_forces(), work.get_stress()
     except Exception as error:  # tblite raises what its Fortran says, of no class of its own
@@ -58,28 +59,28 @@ def labelled(atoms, energy, forces, stress):
     return made
 
 
-class XTBTeacher:
-    """GFN1-xTB plus the pair potential that best makes up for its differences from labelled frames.
+class Corrected:
+    """A level of theory of its own plus the pair potential that best makes up for its differences from labelled frames.
 
     Parameters
     ----------
     frames : list of ase.Atoms
         Labelled ab initio.
-    bases : list of ase.Atoms, optional
-        The same as `xtb` labels them, where that is known.
+    bases : list of ase.Atoms
+        The same as that level labels them.
+    level : str
+        What to call the sum.
     options
         Of `PairTeacher`.
     """
 
-    def __init__(self, frames, bases=None, **options):
-        bases = [xtb(atoms) for atoms in frames] if bases is None else bases
-        self.correction = PairTeacher(
-            [difference(atoms, base) for atoms, base in zip(frames, bases, strict=True)], **{"closest": 0} | options
-        )
+    def __init__(self, frames, bases, level="GFN1-xTB", **options):
+        self.level = f"{level} with a pair potential matched to ab initio forces"
+        gaps = [difference(atoms, base) for atoms, base in zip(frames, bases, strict=True)]
+        self.correction = PairTeacher(gaps, **{"closest": 0} | options)
 
-    def label(self, atoms, base=None):
-        """A copy of `atoms` that carries this potential's energy (eV), forces (eV/Å) and stress (eV/Å³)."""
-        base = xtb(atoms) if base is None else base
+    def label(self, atoms, base):
+        """A copy of `atoms` that carries this potential's energy (eV), forces (eV/Å) and stress (eV/Å³); `base`: labelled by the level alone."""
         pair = self.correction.label(atoms)
         made = labelled(
             atoms,
@@ -87,7 +88,7 @@ class XTBTeacher:
             base.get_forces() + pair.get_forces(),
             base.get_stress() + pair.get_stress(),
         )
-        made.info["level"] = "GFN1-xTB with a pair potential matched to ab initio forces"
+        made.info["level"] = self.level
         return made
 
 

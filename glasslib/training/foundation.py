@@ -1,0 +1,187 @@
+"""A teacher that knows chemistry beforehand: SevenNet-0, trained on a million crystals of all elements, refined on ab initio frames.
+
+SevenNet-0 (Park et al., J. Chem. Theory Comput. 20, 4857, 2024; weights of 11 July 2024, in the package `sevenn`, MIT licence) is an equivariant graph network
+that has learned PBE labels of the Materials Project (MPtrj, Deng et al., Nat. Mach. Intell. 5, 1031, 2023). It is a hundred times slower than PaiNN here, so it
+teaches and does not simulate. A pair potential takes away what differs between its labels and ours by pairs of atoms (PAW data sets, pressure of the finite
+basis); refinement is left with the rest.
+"""
+
+import hashlib
+import importlib.util
+import logging
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ..errors import GlasslibError
+from ..files import atomic, folder, write_json
+from .config import TrainConfig
+from .engine import difference, response
+from .frames import labels
+from .loop import TERMS, Training, one_thread
+from .xtb import labelled
+
+NAME = "7net-0"
+REFINE = TrainConfig(epochs=8, batch=2, rate=1e-3, warmup=30, huber=1.0, average=0.98, clip=10.0)
+SQUARE = [0, 3, 5, 3, 1, 4, 5, 4, 2]  # elements of a 3 × 3 tensor in xx, yy, zz, xy, yz, zx
+
+
+def installed():
+    """Whether SevenNet is there."""
+    return importlib.util.find_spec("sevenn") is not None
+
+
+class Foundation:
+    """SevenNet-0 for labelling and for training.
+
+    Parameters
+    ----------
+    weights : path, optional
+        Refined ones, as `refine` writes them; without, those that it was published with.
+    """
+
+    def __init__(self, weights=None):
+        if not installed():
+            raise GlasslibError("SevenNet is not installed: pip install 'glasslib[foundation]'")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from sevenn.util import load_checkpoint, pretrained_name_to_path
+
+            checkpoint = load_checkpoint(pretrained_name_to_path(NAME))
+            self.network = checkpoint.build_model()
+        logging.getLogger("sevenn").setLevel(logging.ERROR)
+        self.network.set_is_batch_data(False)
+        self.cutoff = checkpoint.config["cutoff"]
+        if weights is not None:
+            try:
+                self.network.load_state_dict(load_file(weights))
+            except (OSError, SafetensorError, RuntimeError) as error:
+                raise GlasslibError(f"{weights} holds no weights of SevenNet-0: {str(error).splitlines()[0]}") from None
+
+    def graph(self, atoms):
+        """Neighbours and species as SevenNet takes them."""
+        from sevenn.atom_graph_data import AtomGraphData
+        from sevenn.train.dataload import unlabeled_atoms_to_graph
+
+        return AtomGraphData.from_numpy_dict(unlabeled_atoms_to_graph(atoms, self.cutoff))
+
+    def energies(self, frame, vector, fast=True):
+        """Energy of each atom [atoms], eV, for edges [edges, 3] in place of the frame's; `fast` is there for the engine."""
+        graph = frame.graph.clone()
+        graph["edge_vec"] = vector
+        graph = self.network._preprocess(graph)
+        for name, module in self.network._modules.items():
+            if name != "force_output":  # it would differentiate
+                graph = module(graph)
+        return graph["atomic_energy"].reshape(-1)
+
+    def label(self, atoms):
+        """A copy of `atoms` labelled with energy (eV), forces (eV/Å) and stress (eV/Å³)."""
+        with one_thread():
+            made = response(self.energies, self.frame(atoms))
+        energy, forces, virial = (x.detach().double().numpy() for x in made)
+        return labelled(atoms, energy[0], forces, virial.reshape(9)[[0, 4, 8, 5, 2, 1]] / atoms.get_volume())
+
+    def frame(self, atoms, target=None):
+        """The atoms as network and loss take them; `target`: energy, forces and virial."""
+        graph = self.graph(atoms)
+        energy, forces, virial = target or (0.0, np.zeros((len(atoms), 3)), None)
+        known = virial is not None
+        return Edges(
+            graph,
+            graph["atomic_numbers"],
+            *graph["edge_index"],
+            graph["edge_vec"],
+            torch.tensor([len(atoms)]),
+            torch.tensor([len(graph["edge_vec"])]),
+            torch.tensor([energy]),
+            torch.tensor(forces, dtype=torch.float32),
+            torch.tensor(virial if known else np.zeros((3, 3)), dtype=torch.float32)[None],
+            torch.tensor([float(known)]),
+        )
+
+
+@dataclass(frozen=True)
+class Edges:
+    """A frame with every edge of SevenNet, both directions of a pair; otherwise the names and shapes of `frames.Frame`."""
+
+    graph: object
+    species: torch.Tensor
+    left: torch.Tensor
+    right: torch.Tensor
+    vector: torch.Tensor
+    n_atoms: torch.Tensor
+    n_pairs: torch.Tensor
+    energy: torch.Tensor
+    forces: torch.Tensor
+    virial: torch.Tensor
+    has_virial: torch.Tensor
+
+
+class Refinement(Training):
+    """Training that begins from SevenNet-0, with the same loss, first-order passes, loop and checkpoints."""
+
+    def _prepared(self, frames_train, frames_validation, initial):
+        self.teacher = Foundation()
+        parts = (
+            [self.teacher.frame(atoms, labels(atoms)) for atoms in part] for part in (frames_train, frames_validation)
+        )
+        return self.teacher.network, *parts
+
+    def _identity(self, start):
+        digest = hashlib.sha256()
+        for one in self.train + self.validation:
+            for tensor in (one.species, one.vector, one.energy, one.forces):
+                digest.update(tensor.numpy().tobytes())
+        return {"config": self.config.asdict(), "frames": digest.hexdigest(), "initial": [NAME]}
+
+    def _gradients(self, frames, norm):
+        kept, sums = [torch.zeros_like(w) for w in self.weights], dict.fromkeys(TERMS, 0.0)
+        for one in frames:
+            self.network.zero_grad(set_to_none=False)
+            terms = difference(self.teacher.energies, self.weights, one, self.config, norm)
+            for total, w in zip(kept, self.weights, strict=True):
+                total += w.grad
+            sums = {name: sums[name] + float(terms[name].detach()) for name in TERMS}
+        for total, w in zip(kept, self.weights, strict=True):
+            w.grad = total
+        return sums
+
+    def _save(self, path, metadata):
+        write_weights(path, self.network, metadata)
+
+
+def refine(frames, out, config=REFINE, resume="same", inputs=()):
+    """Refine SevenNet-0 on labelled frames; a run that was killed goes on when called again.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+        Labelled.
+    out : path
+        Gets `model.safetensors`, `model.json` and what `train` writes besides.
+    config : TrainConfig
+        Its sizes, species and cutoff do not matter.
+    inputs : list of paths
+        Files the frames came from, for the record.
+
+    Returns
+    -------
+    pathlib.Path
+        `out/model.safetensors`, for `Foundation`.
+    """
+    with one_thread():
+        return (
+            Refinement(frames, [], folder(out), config, None, 0, 1, inputs, anew=True).run().with_suffix(".safetensors")
+        )
+
+
+def write_weights(path, network, metadata):
+    """Write the weights of a refined network and how it was made."""
+    with atomic(path.with_suffix(".safetensors")) as temporary:
+        save_file({name: w.detach().contiguous().clone() for name, w in network.state_dict().items()}, temporary)
+    write_json(path.with_suffix(".json"), {"network": NAME, "metadata": metadata})
