@@ -86,8 +86,9 @@ def test_members_of_the_committee_have_teachers_of_their_own_of_both_kinds_in_tu
     monkeypatch.setattr("glasslib.training.distillation.SPREAD", 1e9)
     melts = [zero(cell(seed)) for seed in range(3)]
     monkeypatch.setattr("glasslib.training.distillation.PART", 2)
-    paths = taught(tmp_path, stand_ins, melts, 4, "key")
-    assert [read_plain(path)[0].get_potential_energy() for path in paths] == pytest.approx([5.0, 7.0, 1.0, 11.0, 2.0])
+    paths = taught(tmp_path, stand_ins, melts, 6, "key")
+    of_first = [read_plain(path)[0].get_potential_energy() for path in paths]
+    assert of_first == pytest.approx([5.0, 7.0, 1.0, 11.0, 2.0, 7.0, 6.0])
     assert all(np.allclose([a.positions for a in read_plain(path)], [a.positions for a in melts]) for path in paths)
     monkeypatch.setattr("glasslib.training.distillation.SPREAD", 0.5)  # networks that disagree have no say
     paths = taught(tmp_path, stand_ins, melts, 2, "another key")
@@ -144,5 +145,3 @@ def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was
 def test_nothing_to_learn_from_is_said(tmp_path):
     with pytest.raises(GlasslibError, match="at least one"):
         distil([], [], tmp_path)
-    with pytest.raises(GlasslibError, match="as many teachers"):
-        distil([zero(cell(0))], [zero(cell(1))], tmp_path, deltas=1, refined=1, members=3)
