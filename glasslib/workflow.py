@@ -5,14 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
 from . import notebook
 from .errors import GlasslibError
 from .files import atomic, explain, folder
+from .processes import follow
 from .profiles import ROOT, load_profile, plan, states
 from .sweep import trajectory_path
 
@@ -52,8 +51,8 @@ def execute(name, output, given=None, timeout=None):
 
     output = Path(output)
     notebook.checked(name, given or {})
-    if notebook.PROFILE in os.environ:  # a job of the workflow
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    if notebook.PROFILE in os.environ:  # a job of the workflow: with it ends its notebook's kernel
+        follow(os.getppid())
     failed = output.with_suffix(".failed.ipynb")
     with atomic(output) as temporary:
         try:
@@ -66,13 +65,6 @@ def execute(name, output, given=None, timeout=None):
             shutil.copyfile(temporary, failed)
             raise GlasslibError(f"notebook {name}: {error.evalue} (as far as it came: {failed})") from None
     failed.unlink(missing_ok=True)
-
-
-def _end_with(parent):
-    """End this process, and with it its notebook's kernel, once `parent` has: else a Snakemake that is killed leaves its jobs behind."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def run(profile_name, cores=None, dry_run=False):

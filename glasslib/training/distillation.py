@@ -6,11 +6,9 @@ potential lacks to the labels (Δ-learning, Ramakrishnan et al., J. Chem. Theory
 the labels (`foundation`). On test frames the correlation of their errors is 0.0.
 """
 
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from ..errors import GlasslibError
 from ..files import atomic, folder
 from ..potential.calculator import PaiNNCalculator
 from ..potential.storage import load_model
+from ..processes import pool
 from ..progress import progress
 from ..provenance import RunRecord, keep_key, key_of, made_for
 from ..reference.frames import read_plain, write_plain
@@ -236,8 +235,8 @@ def _trained(inputs, function, *arguments):
 
 def _all(jobs, workers, title=None):
     """What several jobs return, each given by its function and arguments."""
-    with ProcessPoolExecutor(workers, get_context("spawn")) if workers > 1 else nullcontext() as pool:
-        made = [pool.submit(*job).result if pool else partial(*job) for job in jobs]
+    with pool(workers) if workers > 1 else nullcontext() as processes:
+        made = [processes.submit(*job).result if processes else partial(*job) for job in jobs]
         return [one() for one in (progress(made, title, "parts") if title else made)]
 
 

@@ -1,7 +1,6 @@
 """Melts to learn from beside the few ab initio frames: many, at all state points, with labels of GFN1-xTB that take seconds each."""
 
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from ase.optimize import FIRE
 
 from ..errors import GlasslibError
 from ..files import folder
+from ..processes import pool
 from ..progress import Progress
 from ..provenance import RunRecord, keep_key, key_of, made_for
 from ..reference.active import explore
@@ -151,8 +151,8 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
             for job in left:
                 bar.update(note=_melt(*job))
         else:
-            with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-                for finished in as_completed([pool.submit(_melt, *job) for job in left]):
+            with pool(workers) as processes:
+                for finished in as_completed([processes.submit(_melt, *job) for job in left]):
                     bar.update(note=finished.result())
     made = [atoms for *_, path in jobs if path.stat().st_size for atoms in read_plain(path)]
     write_plain(out, made)

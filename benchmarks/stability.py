@@ -1,0 +1,112 @@
+"""Does the potential hold where it will be used? Long runs of every composition from glass to hot melt, and a quench at constant pressure.
+
+python benchmarks/stability.py --out data/models/stability.csv           everything: hours on two cores
+python benchmarks/stability.py --only hot                                3,000 atoms of NS2 at 4000 K, 20 ps
+
+Each case is a run of its own below runs/stability, which goes on where it was killed; its line is written when it is finished. A run that the guard stops is
+a line that says so. Closest distances are those of any frame, 0.1 ps apart; the guard looks every 20 steps.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from vesin import NeighborList
+
+from glasslib import Trajectory, dynamics, load_potential
+from glasslib.errors import GlasslibError
+from glasslib.files import atomic, sha256
+from glasslib.potential import files
+
+COMPOSITIONS = "SiO2", "NS6", "NS4", "NS3", "NS2", "NS"
+TEMPERATURES = 300, 1500, 2500, 3500  # K
+PAIRS = "O-O", "Na-Na", "Na-O", "Na-Si", "O-Si", "Si-Si"
+BOND = 2.2  # Å, largest length of a Si–O bond
+
+
+def cases():
+    """Name → composition, atoms, temperature (K), last stage (without output)."""
+    hot = {"ensemble": "nvt", "temperature": 4000, "length": 20}
+    yield "hot", ("NS2", 3000, 4000, hot)
+    for kind in COMPOSITIONS:
+        for temperature in TEMPERATURES:
+            held = {"ensemble": "nvt", "temperature": temperature, "length": 50}
+            yield f"{kind}_{temperature}K", (kind, 600, temperature, held)
+    for kind in ("NS2", "NS4", "SiO2"):
+        cooled = {"ensemble": "npt", "temperature": [3500, 300], "rate": 50, "pressure": 0.0}
+        yield f"quench_{kind}", (kind, 600, 3500, cooled)
+
+
+def stages(temperature, last, timestep):
+    """Melt, bring to the temperature, and the stage that is looked at."""
+    hot = max(1.2 * temperature, 3500)
+    melt = {"ensemble": "nvt", "thermostat": "langevin", "temperature": hot, "damping": 0.02, "length": 2}
+    melt["name"] = "melt"
+    cool = {"name": "cool", "ensemble": "nvt", "temperature": [hot, temperature], "length": 10, "timestep": timestep}
+    return [melt, cool, last | {"name": "hold", "timestep": timestep, "output": "linear", "interval": 0.1}]
+
+
+def closest(trajectory):
+    """Shortest distance of each pair of species in any frame (Å), and the mean number of oxygens bound to silicon in the last one."""
+    shortest, bonds = dict.fromkeys(PAIRS, np.inf), 0
+    for frame in range(trajectory.n_frames):
+        atoms = trajectory.atoms(frame)
+        symbols = np.array(atoms.get_chemical_symbols())
+        i, j, d = NeighborList(cutoff=4.0, full_list=False).compute(
+            points=atoms.positions, box=atoms.cell.array, periodic=True, quantities="ijd"
+        )
+        names = np.array(["-".join(sorted(pair)) for pair in zip(symbols[i], symbols[j], strict=True)])
+        for pair in PAIRS:
+            found = d[names == pair]
+            if len(found):
+                shortest[pair] = min(shortest[pair], found.min())
+        bonds = np.count_nonzero((names == "O-Si") & (d < BOND))
+    return shortest, bonds / np.count_nonzero(symbols == "Si")
+
+
+def look(name, case, calculator, weights, timestep, folder):
+    """One line of the table."""
+    kind, atoms, temperature, last = case
+    row = {"case": name, "composition": kind, "temperature_K": temperature}
+    start = dynamics.starting_structure(kind, atoms, temperature, 1, calculator)
+    path = folder / f"{name}.h5"
+    try:
+        dynamics.run(start, calculator, stages(temperature, last, timestep), path, seed=1, inputs=weights)
+    except GlasslibError as error:
+        return row | {"atoms": len(start), "stopped": str(error).splitlines()[0]}
+    trajectory = Trajectory.open(path)
+    shortest, bonds = closest(trajectory)
+    mass = start.get_masses().sum() * 1.66053907
+    row |= {"atoms": len(start), "length_ps": round(float(trajectory.time[-1] - trajectory.time[0]), 1), "stopped": ""}
+    row |= {f"closest {pair} (Å)": round(float(value), 3) for pair, value in shortest.items() if np.isfinite(value)}
+    density = mass / trajectory.atoms().get_volume()
+    return row | {"oxygens of silicon": round(bonds, 3), "density (g/cm³)": round(density, 4)}
+
+
+def main():
+    """Run what is not in the table yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--potential", default="default")
+    parser.add_argument("--timestep", type=float, default=2.0, help="fs")
+    parser.add_argument("--only", help="start of the names of the cases to run")
+    parser.add_argument("--folder", type=Path, default=Path("runs/stability"))
+    parser.add_argument("--out", type=Path, default=Path("runs/stability/stability.csv"))
+    options = parser.parse_args()
+    weights = files(options.potential)
+    identity = "+".join(sha256(path)[:8] for path in weights) or options.potential
+    calculator = load_potential(options.potential)
+    rows = pd.read_csv(options.out).to_dict("records") if options.out.exists() else []
+    rows = [row for row in rows if row["potential"] == identity]
+    for name, case in cases():
+        if name.startswith(options.only or "") and name not in [row["case"] for row in rows]:
+            folder = options.folder / identity
+            found = look(name, case, calculator, weights, options.timestep, folder)
+            rows.append({"potential": identity} | found)
+            with atomic(options.out) as temporary:
+                pd.DataFrame(rows).to_csv(temporary, index=False)
+            print(rows[-1], flush=True)
+
+
+if __name__ == "__main__":
+    main()
