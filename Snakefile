@@ -68,7 +68,7 @@ rule reference_data:
 
 rule speed:
     input:
-        library("12_speed"), "data/benchmarks.json", "data/streaming.json",
+        library("12_speed"), "data/benchmarks.json",
     output:
         f"{RUN}/notebooks/12_speed.ipynb",
     params:

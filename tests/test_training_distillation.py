@@ -108,7 +108,6 @@ def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was
         "delta": small,
         "refinement": refinement,
         "member": small,
-        "small": small,
         "student": replace(small, epochs=3),
     }
     monkeypatch.setattr("glasslib.training.distillation.SPREAD", 1e9)
@@ -127,7 +126,6 @@ def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was
         "teacher.extxyz",
         "teacher2.extxyz",
         "student",
-        "small",
         "member1",
         "member2",
     )

@@ -45,14 +45,14 @@ def train(
 
 @app.command(
     epilog=example(
-        "glasslib distil data/frames data/melts --out runs/distilled --initial data/models/small/model --workers 2",
+        "glasslib distil data/frames data/melts --out runs/distilled --initial data/models/default/model --workers 2",
     )
 )
 def distil(
     frames: Path,
     melts: Annotated[Path, typer.Argument(help="With GFN1-xTB labels, made by `glasslib melts`.")],
     out: Annotated[Path, typer.Option(help="Folder for teachers and student.")] = Path("runs/distilled"),
-    initial: Annotated[Path | None, typer.Option(help="Model that the small networks start from.")] = None,
+    initial: Annotated[Path | None, typer.Option(help="Model that the student starts from.")] = None,
     workers: Annotated[int, typer.Option(help="Teachers trained at once.", min=1)] = 1,
 ):
     """Train teachers of two kinds on labelled frames, and one network on the frames and on melts that the teachers label (needs tblite and SevenNet)."""

@@ -29,9 +29,8 @@ from .loop import one_thread, train
 from .xtb import Corrected, difference, labelled, xtb
 
 DELTA = TrainConfig(epochs=110, batch=2, huber=1.0, average=0.99, warmup=50)
-STUDENT = TrainConfig(features=128, epochs=80, batch=2, huber=1.0, average=0.998, warmup=100)
-SMALL = replace(STUDENT, features=64)
-MEMBER = replace(SMALL, epochs=10)
+STUDENT = TrainConfig(epochs=110, batch=2, huber=1.0, average=0.998, warmup=100)
+MEMBER = replace(STUDENT, epochs=10, batch=4)
 WEIGHTS = 1, 2  # of the kinds in the mean: refined networks err less
 SMOOTH = 0.005  # of the pair potentials
 PART = 60  # melts that a process labels at once
@@ -114,7 +113,7 @@ def _sum(start, atoms, calculator):
 
 
 def distil(
-    frames, melts, out, initial=None, deltas=4, refined=1, members=4, delta=DELTA, refinement=REFINE, student=STUDENT, small=SMALL, member=MEMBER,
+    frames, melts, out, initial=None, deltas=4, refined=1, members=4, delta=DELTA, refinement=REFINE, student=STUDENT, member=MEMBER,
     test=(), inputs=(), workers=1,
 ):  # fmt: skip
     """Train teachers on labelled frames, label melts with their mean, and train one network on all of it.
@@ -129,14 +128,13 @@ def distil(
         With labels of GFN1-xTB, see `melts.melts`.
     out : path
         Gets `bases.extxyz` and `foundation.extxyz` (GFN1-xTB and SevenNet-0 of the frames), `delta1/` …, `refined1/` …, `teacher.extxyz` (the melts as the
-        teachers label them), `student/`, `small/`, and a committee, `member1/` …, each of whose members has learned from one teacher
+        teachers label them), `student/`, and a committee, `member1/` …, each of whose members has learned from one teacher
         (`teacher1.extxyz` …, of both kinds in turn) and not from the mean.
     initial : path, optional
-        Model that the small student and the committee begin from.
+        Model that the student begins from; the committee begins from the student.
     deltas, refined, members : int
         Networks for what GFN1-xTB lacks, refined networks (two of other seeds err alike: 134 and 136 meV/Å, their mean 135), and members of the committee.
-    delta, refinement, student, small, member : TrainConfig
-        `small` learns what the student learns.
+    delta, refinement, student, member : TrainConfig
     test : list of ase.Atoms
         Labelled ab initio, of other trajectories: `out/errors.csv` gets the errors of every teacher, of their mean and of the student on them.
     inputs : list of paths
@@ -170,12 +168,14 @@ def distil(
     lessons = taught(out, teachers, melts, members, key, [*inputs, *files], workers)
     known = WEIGHT * list(frames)
     mean = known + read_plain(lessons[0])
-    jobs = [(train, mean, [], out / "student", student), (train, mean, [], out / "small", small, initial)]
-    for seed, own in enumerate(lessons[1:], 1):
-        jobs.append((train, known + read_plain(own), [], out / f"member{seed}", replace(member, seed=seed), initial))
-    path, *others = _all_trained(jobs, inputs, workers)
+    (path,) = _all_trained([(train, mean, [], out / "student", student, initial)], inputs, 1)
+    jobs = [
+        (train, known + read_plain(own), [], out / f"member{seed}", replace(member, seed=seed), path)
+        for seed, own in enumerate(lessons[1:], 1)
+    ]
+    committee = _all_trained(jobs, inputs, workers)
     if test:
-        table = compare(teachers(), path, others[0], others[1:], test, _bases(test, out / "test-bases.extxyz", xtb))
+        table = compare(teachers(), path, committee, test, _bases(test, out / "test-bases.extxyz", xtb))
         with atomic(out / "errors.csv") as temporary:
             table.to_csv(temporary, float_format="%.3f")
     return path
@@ -240,8 +240,8 @@ def _all(jobs, workers, title=None):
         return [one() for one in (progress(made, title, "parts") if title else made)]
 
 
-def compare(teachers, student, small, committee, test, bases):
-    """Errors of every teacher, of their mean, of both students and of the committee's mean on labelled frames.
+def compare(teachers, student, committee, test, bases):
+    """Errors of every teacher, of their mean, of the student and of the committee's mean on labelled frames.
 
     Returns
     -------
@@ -259,7 +259,7 @@ def compare(teachers, student, small, committee, test, bases):
         for name, answer in zip(names, [_of(teachers.base.label(atoms, base)), *kinds[0], *kinds[1]], strict=True):
             found[name].append(answer)
     found["mean of the teachers"] = [_of(_mean(atoms, kinds)) for atoms, kinds in zip(test, kinds_of_all, strict=True)]
-    for name, models in (("student", [student]), ("small student", [small]), ("committee", committee)):
+    for name, models in (("student", [student]), ("committee", committee)):
         if models:
             calculator = _calculator(*models)
             found[name] = [_labels(atoms, calculator) for atoms in test]
