@@ -166,6 +166,8 @@ def refine(frames, out, config=REFINE, resume="same", inputs=()):
         Gets `model.safetensors`, `model.json` and what `train` writes besides.
     config : TrainConfig
         Its sizes, species and cutoff do not matter.
+    resume : "same"
+        As `train` takes it: a run of other frames or parameters in `out` is replaced.
     inputs : list of paths
         Files the frames came from, for the record.
 
