@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +23,7 @@ from glasslib.training.frames import collate, force_rms, prepare, species_energi
 from glasslib.training.loop import average, learning_rate
 from glasslib.training.loss import loss_terms
 from glasslib.training.messages import Gather, interleave, messages
-from glasslib.training.network import fixed_part, new_potential
+from glasslib.training.network import fixed_part, new_potential, pair_energies
 
 SPECIES = ("O", "Na", "Si")
 SMALL = TrainConfig(features=16, interactions=2, radial=6, cutoff=4.0, huber=0.3, virial_weight=3.0)
@@ -111,7 +112,9 @@ def test_loss_gradient_agrees_with_finite_differences_in_the_weights(engine):
 
     def loss(vector):
         torch.nn.utils.vector_to_parameters(vector, potential.network.parameters())
-        return float(sum(loss_terms(*response(potential, batch), batch, config, norm).values()).detach())
+        return float(
+            sum(loss_terms(*response(partial(pair_energies, potential), batch), batch, config, norm).values()).detach()
+        )
 
     for _ in range(5):
         direction = torch.tensor(rng.normal(size=len(weights)))
@@ -137,13 +140,13 @@ def test_fast_gradient_in_float32_is_the_reference_gradient():
 def test_forces_and_virial_are_derivatives_of_the_energy():
     atoms = frame(3)
     potential, batch, _ = setting(SMALL, [atoms])
-    _, forces, virial = response(potential, batch)
+    _, forces, virial = response(partial(pair_energies, potential), batch)
 
     def energy(made):
         made = made.copy()
         made.calc = SinglePointCalculator(made, energy=0.0, forces=np.zeros((len(made), 3)))
         one = prepare([made], SPECIES, SMALL.cutoff, torch.float64)[0]
-        return float(response(potential, one)[0])
+        return float(response(partial(pair_energies, potential), one)[0])
 
     h = 1e-4
     for i, k in ((0, 0), (4, 1), (8, 2)):
@@ -167,9 +170,9 @@ def test_forces_and_virial_are_derivatives_of_the_energy():
 
 def test_response_does_not_depend_on_the_batch_a_frame_is_in():
     potential, batch, _ = setting(SMALL, [frame(0), frame(1, atoms=5), frame(2)])
-    together = response(potential, batch)
+    together = response(partial(pair_energies, potential), batch)
     one = fixed_part(potential, prepare([frame(1, atoms=5)], SPECIES, SMALL.cutoff, torch.float64)[0])
-    alone = response(potential, one)
+    alone = response(partial(pair_energies, potential), one)
     torch.testing.assert_close(together[0][1:2], alone[0])
     torch.testing.assert_close(together[1][9:14], alone[1])
     torch.testing.assert_close(together[2][1:2], alone[2])
@@ -180,7 +183,7 @@ def test_training_sees_the_same_forces_and_stress_as_the_potential():
     frames[1].positions[3] = frames[1].positions[2] + [0.0, 0.9, 0.6]  # close enough for the core repulsion
     frames[1].calc = SinglePointCalculator(frames[1], energy=-20.0, forces=np.ones((9, 3)), stress=np.full(6, 0.01))
     potential, batch, _ = setting(SMALL, frames)
-    energy, forces, virial = (x.detach().numpy() for x in response(potential, batch))
+    energy, forces, virial = (x.detach().numpy() for x in response(partial(pair_energies, potential), batch))
     found = potential(build(frames, SPECIES, SMALL.cutoff, torch.float64))
     volumes = np.array([made.get_volume() for made in frames])
     for made, of_labels, of_network in zip(frames, batch.energy.numpy(), energy, strict=True):
