@@ -1,4 +1,4 @@
-"""A teacher that knows chemistry beforehand: SevenNet-0, trained on a million crystals of all elements, refined on ab initio frames.
+"""A teacher that knows chemistry beforehand: SevenNet-0, trained on 1.6 million crystal configurations of all elements, refined on ab initio frames.
 
 SevenNet-0 (Park et al., J. Chem. Theory Comput. 20, 4857, 2024; weights of 11 July 2024, in the package `sevenn`, MIT licence) is an equivariant graph network
 that has learned PBE labels of the Materials Project (MPtrj, Deng et al., Nat. Mach. Intell. 5, 1031, 2023). It is a hundred times slower than PaiNN here, so it
@@ -21,13 +21,12 @@ from ..errors import GlasslibError
 from ..files import atomic, folder, write_json
 from .config import TrainConfig
 from .engine import difference, response
-from .frames import labels
+from .frames import Frame, labels
 from .loop import TERMS, Training, one_thread
 from .xtb import labelled
 
 NAME = "7net-0"
 REFINE = TrainConfig(epochs=8, batch=2, rate=1e-3, warmup=30, huber=1.0, average=0.98, clip=10.0)
-SQUARE = [0, 3, 5, 3, 1, 4, 5, 4, 2]  # elements of a 3 × 3 tensor in xx, yy, zz, xy, yz, zx
 
 
 def installed():
@@ -91,35 +90,29 @@ class Foundation:
         graph = self.graph(atoms)
         energy, forces, virial = target or (0.0, np.zeros((len(atoms), 3)), None)
         known = virial is not None
+        left, right = graph["edge_index"]
         return Edges(
-            graph,
-            graph["atomic_numbers"],
-            *graph["edge_index"],
-            graph["edge_vec"],
-            torch.tensor([len(atoms)]),
-            torch.tensor([len(graph["edge_vec"])]),
-            torch.tensor([energy]),
-            torch.tensor(forces, dtype=torch.float32),
-            torch.tensor(virial if known else np.zeros((3, 3)), dtype=torch.float32)[None],
-            torch.tensor([float(known)]),
+            species=graph["atomic_numbers"],
+            left=left,
+            right=right,
+            vector=graph["edge_vec"],
+            edge=None,
+            degree=None,
+            n_atoms=torch.tensor([len(atoms)]),
+            n_pairs=torch.tensor([len(left)]),
+            energy=torch.tensor([energy]),
+            forces=torch.tensor(forces, dtype=torch.float32),
+            virial=torch.tensor(virial if known else np.zeros((3, 3)), dtype=torch.float32)[None],
+            has_virial=torch.tensor([float(known)]),
+            graph=graph,
         )
 
 
 @dataclass(frozen=True)
-class Edges:
-    """A frame with every edge of SevenNet, both directions of a pair; otherwise the names and shapes of `frames.Frame`."""
+class Edges(Frame):
+    """A frame whose pairs are the edges of SevenNet, both directions of each; it needs neither `edge` nor `degree`."""
 
-    graph: object
-    species: torch.Tensor
-    left: torch.Tensor
-    right: torch.Tensor
-    vector: torch.Tensor
-    n_atoms: torch.Tensor
-    n_pairs: torch.Tensor
-    energy: torch.Tensor
-    forces: torch.Tensor
-    virial: torch.Tensor
-    has_virial: torch.Tensor
+    graph: object = None
 
 
 class Refinement(Training):
@@ -152,7 +145,11 @@ class Refinement(Training):
         return sums
 
     def _save(self, path, metadata):
-        write_weights(path, self.network, metadata)
+        """Weights as safetensors, how they were made as JSON."""
+        weights = {name: w.detach().contiguous().clone() for name, w in self.network.state_dict().items()}
+        with atomic(path.with_suffix(".safetensors")) as temporary:
+            save_file(weights, temporary)
+        write_json(path.with_suffix(".json"), {"network": NAME, "metadata": metadata})
 
 
 def refine(frames, out, config=REFINE, resume="same", inputs=()):
@@ -180,10 +177,3 @@ def refine(frames, out, config=REFINE, resume="same", inputs=()):
         return (
             Refinement(frames, [], folder(out), config, None, 0, 1, inputs, anew=True).run().with_suffix(".safetensors")
         )
-
-
-def write_weights(path, network, metadata):
-    """Write the weights of a refined network and how it was made."""
-    with atomic(path.with_suffix(".safetensors")) as temporary:
-        save_file({name: w.detach().contiguous().clone() for name, w in network.state_dict().items()}, temporary)
-    write_json(path.with_suffix(".json"), {"network": NAME, "metadata": metadata})
