@@ -15,7 +15,7 @@ import pandas as pd
 from vesin import NeighborList
 
 from glasslib import Trajectory, dynamics, load_potential
-from glasslib.errors import GlasslibError
+from glasslib.errors import StoppedError
 from glasslib.files import atomic, sha256
 from glasslib.potential import files
 
@@ -73,7 +73,7 @@ def look(name, case, calculator, weights, timestep, folder):
     path = folder / f"{name}.h5"
     try:
         dynamics.run(start, calculator, stages(temperature, last, timestep), path, seed=1, inputs=weights)
-    except GlasslibError as error:
+    except StoppedError as error:
         return row | {"atoms": len(start), "stopped": str(error).splitlines()[0]}
     trajectory = Trajectory.open(path)
     shortest, bonds = closest(trajectory)

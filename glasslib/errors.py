@@ -13,6 +13,10 @@ class GlasslibError(Exception):
     """
 
 
+class StoppedError(GlasslibError):
+    """A simulation that has left physics: its guard has stopped it."""
+
+
 def shown(value, width=80):
     """`value` as it may stand in a message: short, whatever a file held."""
     try:

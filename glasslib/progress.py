@@ -17,9 +17,12 @@ class Progress:
         Seconds between two reports where output is not a terminal (0.2 s on one).
     stream : file
         Default: standard error.
+    quiet : bool
+        Count and say nothing.
     """
 
-    def __init__(self, total, label, unit="", every=15.0, stream=None, done=0):
+    def __init__(self, total, label, unit="", every=15.0, stream=None, done=0, quiet=False):
+        self.quiet = quiet
         self.total, self.label, self.unit = int(total), label, unit
         self.stream = sys.stderr if stream is None else stream
         self.terminal = self.stream.isatty()
@@ -41,6 +44,8 @@ class Progress:
 
     def report(self, note="", final=False):
         """Print the state now."""
+        if self.quiet:
+            return
         self.last = time.monotonic()
         spent = self.last - self.start
         rate = (self.done - self.first) / spent if spent > 0 else 0.0

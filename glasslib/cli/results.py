@@ -57,6 +57,8 @@ def verify(folder: Annotated[Path, typer.Argument()] = Path("data")):
     from ..book import outdated
     from ..provenance import verify_manifest
 
+    if (folder / "data" / "MANIFEST.json").is_file():  # the project's own folder
+        folder = folder / "data"
     if (folder / "notebooks").is_dir():
         problems = outdated(folder)
         if problems:

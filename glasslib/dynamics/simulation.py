@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
-import json
 import sys
 import time
 
@@ -11,18 +9,17 @@ import ase.io
 import numpy as np
 from ase import units
 
-from ..errors import GlasslibError
+from ..errors import GlasslibError, StoppedError
 from ..files import atomic
 from ..progress import Progress, clock
 from ..provenance import RunRecord
-from ..trajectory import Trajectory
-from ..trajectory.h5md import Writer, plain
+from ..trajectory.h5md import plain
 from .cost import seconds_per_step
 from .evaluate import Evaluator
 from .guard import Watch
 from .integrators import build, conserved, deform, degrees, draw_momenta, get_state, rest, set_state, set_targets
 from .schedule import total_length
-from .store import LOG, Store, set_aside, work_folder
+from .store import Store, digest, finished, identity_of, set_aside, work_folder
 
 DEFORM_EVERY = 10  # steps: each change of the cell costs one more evaluation of the forces
 
@@ -39,10 +36,9 @@ class Simulation:
             "schedule": [{k: v for k, v in dataclasses.asdict(s).items() if v is not None} for s in stages],
             "checkpoint_every": checkpoint_every,
             "log_every": log_every,
-            "start": _digest(atoms),
+            "start": digest(atoms),
         }
-        identity = json.dumps([self.parameters, seed], sort_keys=True)
-        self.identity = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        self.identity = identity_of([self.parameters, seed])
         self.attrs = plain(self._attributes() | dict(attrs or {}))
         self.total = sum(stage.steps for stage in stages)
 
@@ -138,9 +134,7 @@ class Simulation:
 
     def _loop(self):
         self.clock = time.monotonic()
-        with Progress(
-            self.total, self.out.name, "steps", done=self.step, stream=_Nowhere() if self.quiet else None
-        ) as self.bar:
+        with Progress(self.total, self.out.name, "steps", done=self.step, quiet=self.quiet) as self.bar:
             self.first = self.step
             while self.index < len(self.stages):
                 self._stage(self.stages[self.index])
@@ -254,7 +248,7 @@ class Simulation:
         with atomic(place) as temporary:
             ase.io.write(temporary, broken, format="extxyz")
         name = f" ({stage.name})" if stage.name else ""
-        raise GlasslibError(
+        raise StoppedError(
             f"{self.out} stopped at step {self.step}, {self.time:.4g} ps, stage {self.index + 1}{name}: {why}. The structure is in {place}, the last "
             f"good state in {work_folder(self.out)}: go on from dynamics.final_state({str(self.out)!r}) with a shorter timestep or a gentler "
             "stage, teach the potential that structure, or widen the guard and run the same again"
@@ -274,30 +268,17 @@ class Simulation:
 
     def _complete(self):
         """Whether `out` is the result of this very run."""
-        if not self.out.exists() or work_folder(self.out).exists():
-            return False
-        try:
-            known = Trajectory.open(self.out).attrs
-        except GlasslibError:
-            return False
+        known = finished(self.out)
         return known.get("run") == self.identity and np.allclose(known.get("probe", 0.0), self.probe, rtol=1e-3)
 
     def _write(self, record):
-        log = self.store.log.read()
-        columns = {name: np.array(log[name]) for name in LOG if np.isfinite(log[name]).any()}
-        columns["step"] = columns["step"].astype(np.int64)
-        columns |= {
+        columns = self.store.columns() | {
             "final_positions": self.atoms.positions, "final_momenta": self.atoms.get_momenta(), "final_cell": self.atoms.cell.array,
             "final_time": np.array([self.time]),
         }  # fmt: skip
-        frames = self.store.frames.read()
         attrs = self.attrs | {"run": self.identity, "probe": self.probe}
         masses = self.masses if self.start.has("masses") else None
-        size = max(1, 64_000_000 // frames.itemsize)
-        with Writer(self.out, self.atoms.get_chemical_symbols(), masses=masses, attrs=attrs, log=columns) as writer:
-            for start in range(0, len(frames), size):
-                part = frames[start : start + size]
-                writer.append(part["positions"], part["cell"], part["time"], part["step"])
+        self.store.write(self.atoms.get_chemical_symbols(), attrs, columns, masses)
         record.save(beside=self.out, run_seconds=round(self.wall, 3), sessions=self.sessions)
 
     # Words
@@ -346,31 +327,9 @@ class Simulation:
             print(text, file=sys.stderr, flush=True)
 
 
-class _Nowhere:
-    """A stream that swallows the progress of a quiet run."""
-
-    def isatty(self):
-        return False
-
-    def write(self, _):
-        return None
-
-    def flush(self):
-        return None
-
-
 def name_of(calculator):
     """What a potential calls itself."""
     for known in (getattr(calculator, "label", None), getattr(calculator, "name", None)):
         if isinstance(known, str) and known:
             return known
     return type(calculator).__name__
-
-
-def _digest(atoms):
-    """Hash of a start."""
-    digest = hashlib.sha256(atoms.numbers.tobytes())
-    momenta = atoms.get_momenta() if atoms.has("momenta") else np.zeros(0)
-    for array in (atoms.positions, atoms.cell.array, momenta, atoms.get_masses()):
-        digest.update(np.ascontiguousarray(array, dtype=float).tobytes())
-    return digest.hexdigest()[:16]

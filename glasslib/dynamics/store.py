@@ -28,6 +28,7 @@ from ase import Atoms
 from ..errors import GlasslibError
 from ..files import atomic, explain, folder
 from ..trajectory import Trajectory
+from ..trajectory.h5md import Writer
 
 LOG = (
     "step", "time", "temperature", "potential_energy", "kinetic_energy", "pressure", "volume", "conserved_energy", "force_spread",
@@ -43,6 +44,20 @@ def work_folder(out):
 def frame_type(atoms):
     """NumPy type of one frame."""
     return np.dtype([("step", "<i8"), ("time", "<f8"), ("cell", "<f8", (3, 3)), ("positions", "<f4", (atoms, 3))])
+
+
+def identity_of(values):
+    """Short hash of what makes a run what it is, plain values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def digest(atoms):
+    """Hash of a start."""
+    known = hashlib.sha256(atoms.numbers.tobytes())
+    momenta = atoms.get_momenta() if atoms.has("momenta") else np.zeros(0)
+    for array in (atoms.positions, atoms.cell.array, momenta, atoms.get_masses()):
+        known.update(np.ascontiguousarray(array, dtype=float).tobytes())
+    return known.hexdigest()[:16]
 
 
 class Records:
@@ -187,6 +202,21 @@ class Store:
         self.log.cut(0, 0)
         return None
 
+    def columns(self):
+        """The observables, name → array, without those that were never written."""
+        log = self.log.read()
+        found = {name: np.array(log[name]) for name in LOG if np.isfinite(log[name]).any()}
+        return found | {"step": found["step"].astype(np.int64)}
+
+    def write(self, symbols, attrs, log, masses=None):
+        """The trajectory, a part at a time."""
+        frames = self.frames.read()
+        size = max(1, 64_000_000 // frames.itemsize)
+        with Writer(self.out, symbols, masses=masses, attrs=attrs, log=log) as writer:
+            for start in range(0, len(frames), size):
+                part = frames[start : start + size]
+                writer.append(part["positions"], part["cell"], part["time"], part["step"])
+
     def remove(self):
         """Remove the folder, after the trajectory stands under its name; at once for whoever looks, even if killed half-way."""
         done = self.path.with_name(f"{self.path.name}.done")
@@ -206,6 +236,16 @@ def read_checkpoint(path):
         return json.loads(arrays.pop("__meta__").tobytes()), arrays
     except (OSError, ValueError, KeyError):
         return None
+
+
+def finished(out):
+    """Attributes of the trajectory of a run that is complete; empty where there is none."""
+    if not Path(out).exists() or work_folder(out).exists():
+        return {}
+    try:
+        return Trajectory.open(out).attrs
+    except GlasslibError:
+        return {}
 
 
 def set_aside(out):

@@ -246,7 +246,8 @@ def compare(teachers, student, committee, test, bases):
     Returns
     -------
     pandas.DataFrame
-        Index: potential; force_rmse (meV/Å), energy_rmse (meV/atom), pressure_rmse (GPa).
+        Index: potential; force_rmse (meV/Å), energy_rmse (meV/atom), pressure_rmse (GPa), correlation of the errors of the forces with those of the refined
+        SevenNet-0.
     """
     names = ["GFN1-xTB + pairs"]
     names += [f"GFN1-xTB + pairs + PaiNN {number}" for number in range(1, len(teachers.deltas) + 1)]
@@ -264,7 +265,13 @@ def compare(teachers, student, committee, test, bases):
             calculator = _calculator(*models)
             found[name] = [_labels(atoms, calculator) for atoms in test]
     truth = [_of(atoms) for atoms in test]
-    return pd.DataFrame({name: _errors(made, truth) for name, made in found.items()}).T.rename_axis("potential")
+    table = pd.DataFrame({name: _errors(made, truth) for name, made in found.items()}).T.rename_axis("potential")
+    wrong = {
+        name: np.concatenate([np.ravel(a[1] - b[1]) for a, b in zip(made, truth, strict=True)])
+        for name, made in found.items()
+    }
+    refined = wrong[names[-1]]
+    return table.assign(correlation=[np.corrcoef(refined, wrong[name])[0, 1] for name in table.index])
 
 
 def _errors(made, truth):
