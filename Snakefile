@@ -4,12 +4,14 @@
 #                                          ├─► 04 simulation (composition × temperature × replica) ──► 05–10 ──► 11 claims ──► book
 #   data/models ───────────────────────────┘
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
 
 from glasslib import notebook, profiles, provenance, sweep
 from glasslib import workflow as pipeline  # `workflow` is a name of Snakemake
+from glasslib.potential import files
 
 PROFILE = profiles.load_profile(config.get("profile", "quick"))
 NAME = PROFILE["name"]
@@ -45,9 +47,10 @@ def values(name, **extra):
 def potential():
     """Files of the potential that drives the simulations: the shipped one, or the one that this run trains."""
     name = PROFILE["notebooks"][profiles.SIMULATION].get("potential", "default")
-    if name.startswith(RUN):
+    if name.startswith(f"{RUN}/"):
         return [f"{RUN}/notebooks/02_training.ipynb"]
-    return [path for path in MODELS if path.startswith(f"data/models/{name}/")]
+    weights = [os.path.relpath(path) for path in files(name)]
+    return weights + [str(path) for path in (Path(p).with_suffix(".json") for p in weights) if path.exists()]
 
 
 rule all:

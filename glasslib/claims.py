@@ -8,10 +8,16 @@ import html
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from .errors import GlasslibError, shown
 
 SUPPORTED, NOT_SUPPORTED, NOT_RESOLVED = "supported", "not supported", "not resolved at this length"
 LEVEL = 0.01  # probability of a false positive, all lag times and states that were looked at taken together
 SIGMAS = 2.0  # standard errors that a difference must exceed
+CHANCE = 0.025  # one-sided probability that two standard errors stand for
+FOUR_BLOCKS = float(student.isf(CHANCE, 3))  # standard errors that stand for it where they come from four blocks: 3.2
 LEAST_RISE = 0.02  # 1/Å, height of a second maximum that a run must be able to exclude before its absence says anything
 MARKS = {SUPPORTED: "●", "agrees": "●", NOT_SUPPORTED: "○", "differs": "○", NOT_RESOLVED: "…"}
 LEAST_RATIO = 2.0  # of relaxation times, that a run must be able to exclude before it says that there is no decoupling
@@ -85,11 +91,20 @@ def hopping(bimodality, diffusion, species="Na"):
         else ""
     )
     moved = [
-        s for s, d in diffusion.items() if species in d.species.values and int(d.diffusive.sel(species=species)) == 1
+        s
+        for s, d in diffusion.items()
+        if s in states and species in d.species.values and int(d.diffusive.sel(species=species)) == 1
     ]
     if not moved:
         return Finding(f"{species} does not move far enough in these runs to show hops.{closest}{tested}", NOT_RESOLVED)
-    highest = {s: float((d.rise + SIGMAS * d.rise_sem).fillna(0.0).max()) for s, d in states.items() if s in moved}
+    # one maximum only leaves nothing that noise could hide; two whose rise could not be judged (few atoms) may hide anything
+    highest = {
+        s: float(
+            (d.rise + SIGMAS * d.rise_sem).where(np.isfinite(d.second) | d.rise.notnull(), 0.0).fillna(np.inf).max()
+        )
+        for s, d in states.items()
+        if s in moved
+    }
     text = f"No second maximum beyond chance in {len(states)} states, though {species} diffuses in {len(moved)} of them.{closest}{tested}"
     if noisy := [s for s, value in highest.items() if value > LEAST_RISE]:
         return Finding(f"{text} In {len(noisy)} of those the noise could hide a low one.", NOT_RESOLVED)
@@ -122,7 +137,9 @@ def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
         a, b = data.sel(species=slow), data.sel(species=fast)
         late = int(a.reached), int(b.reached)  # 1: a time, 0: later than the run, -1: before its first lag time
         ratio = float((a.tau if late[0] == 1 else a.bound) / (b.tau if late[1] == 1 else b.bound))
-        if late == (1, 1):
+        if not np.isfinite(ratio):
+            unknown.append(state)
+        elif late == (1, 1):
             ratios[state] = ratio, ratio * float(np.hypot(a.tau_sem / a.tau, b.tau_sem / b.tau))
         elif late in ((0, 1), (0, -1), (1, -1)):
             lower[state] = ratio
@@ -146,8 +163,11 @@ def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
     level = [v + SIGMAS * e < LEAST_RATIO for v, e in ratios.values()] + [v < LEAST_RATIO for v in upper.values()]
     slopes = {c: trend({t: v for (name, t), v in ratios.items() if name == c}) for c in sorted({c for c, _ in ratios})}
     known = {c: s for c, s in slopes.items() if np.isfinite(s[1])}
-    rising = [c for c, (s, e) in known.items() if s > SIGMAS * e]
-    falling = [c for c, (s, e) in known.items() if s < -SIGMAS * e]
+    far = norm.isf(
+        CHANCE / max(len(known), 1)
+    )  # standard errors, such that chance moves none of the compositions so far
+    rising = [c for c, (s, e) in known.items() if s > far * e]
+    falling = [c for c, (s, e) in known.items() if s < -far * e]
     text.append(f"It exceeds 1 by two standard errors in {sum(above)} of {len(above)} states.")
     if unknown:
         text.append(f"Neither relaxes in {len(unknown)} more.")
@@ -192,7 +212,7 @@ def heterogeneous(peaks):
     known = heights(peaks)
     if not known:
         return Finding("No peak has an error bar in these runs.", NOT_RESOLVED)
-    above = [k for k, (v, e, _) in known.items() if v > SIGMAS * e]
+    above = [k for k, (v, e, _) in known.items() if v > FOUR_BLOCKS * e]
     none = [k for k, (v, e, inside) in known.items() if inside and v + SIGMAS * e < LEAST_ALPHA]
     (state, name), low = min(known.items(), key=lambda item: item[1][0])
     text = f"The peak of α₂ exceeds zero in {len(above)} of {len(known)} cases; the lowest is {number(*low[:2])}, {name} in {state_name(state)}."
@@ -254,7 +274,11 @@ def cooling(peaks):
     text = f"The peak grows on cooling in {rising} and shrinks in {falling} of {cases} cases (composition and species)."
     return Finding(
         text,
-        SUPPORTED if rising > cases / 2 and not falling else NOT_SUPPORTED if falling > rising else NOT_RESOLVED,
+        SUPPORTED
+        if rising > cases / 2 and not falling
+        else NOT_SUPPORTED
+        if falling > cases / 2 and not rising
+        else NOT_RESOLVED,
     )
 
 
@@ -282,6 +306,10 @@ def judge(results):
         Claim → Finding.
     """
     found = {}
+    for name, states in results.items():
+        for state in states:
+            if not (isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], (int, float))):
+                raise GlasslibError(f"{name}: a state must be (composition, temperature in K), not {shown(state)}")
     for claim in CLAIMS:
         missing = [name for name in claim.needs if not results.get(name)]
         if missing:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import tempfile
 from contextlib import contextmanager
@@ -31,6 +32,13 @@ _REMEDY = {
 def explain(error, path):
     """Turn an OSError met while writing `path` into a GlasslibError that says what to do."""
     return GlasslibError(f"cannot write {path}: {_REMEDY.get(error.errno, error.strerror or error)}")
+
+
+def room(path, size):
+    """GlasslibError where the disk of `path` has no room for `size` bytes: HDF5 ends with a crash when it meets a full one."""
+    place = next(p for p in Path(path).absolute().parents if p.exists())
+    if shutil.disk_usage(place).free < 1.1 * size + 1_000_000:
+        raise explain(OSError(errno.ENOSPC, ""), path)
 
 
 def folder(path):

@@ -3,8 +3,11 @@
 import os
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
+
+from .errors import GlasslibError
 
 
 def follow(parent):
@@ -18,6 +21,21 @@ def _end_with(parent):
     os._exit(1)
 
 
+@contextmanager
 def pool(workers):
-    """An executor of fresh processes."""
-    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=follow, initargs=(os.getpid(),))
+    """An executor of fresh processes; after an error nothing that waits in it is begun.
+
+    Raises
+    ------
+    GlasslibError
+        Where a process was lost.
+    """
+    executor = ProcessPoolExecutor(workers, get_context("spawn"), initializer=follow, initargs=(os.getpid(),))
+    try:
+        yield executor
+    except BrokenExecutor:
+        raise GlasslibError(
+            "a worker process was lost, perhaps for want of memory: the same command goes on, with fewer workers if need be"
+        ) from None
+    finally:
+        executor.shutdown(cancel_futures=True)

@@ -12,6 +12,8 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
+
 from .errors import GlasslibError
 from .files import atomic, read_json, sha256, write_json
 
@@ -151,8 +153,10 @@ def key_of(*parts):
             for atoms in part:
                 for values in (atoms.numbers, atoms.positions, atoms.cell.array):
                     digest.update(values.tobytes())
-                if atoms.calc is not None:
-                    digest.update(atoms.get_forces().tobytes())
+                known = atoms.calc.results if atoms.calc is not None else {}
+                for name in ("energy", "forces", "stress"):
+                    if name in known:
+                        digest.update(name.encode() + np.asarray(known[name], float).tobytes())
         else:
             digest.update(json.dumps(part, sort_keys=True, default=str).encode())
         digest.update(b"|")

@@ -26,6 +26,8 @@ GLASS_Q_N = {
 FACTOR = 2.0  # within which numbers of other potentials or compositions are said to agree
 SAME_SCALE = 3.0  # factor within which relaxation times are said to be of one scale
 UNCAGED = 0.8  # share of the rate of a walk without cages from which a rate of jumps means nothing
+FEW = 0.1  # share of jumps below which those that go back are unimportant
+SAME_SHARE = 0.1  # within which shares of silicons are said to agree
 BESIDE = ((0.45, 0.75), (1.15, 1.4))  # 1/Å, either side of the prepeak
 
 
@@ -145,7 +147,10 @@ def extrapolated(diffusion, composition="NS2"):
     law = SODIUM_D_0 * np.exp(-SODIUM_E / (BOLTZMANN * state[1]))
     ratio = float(one.D) / law
     text = f"{number(float(one.D), float(one.D_sem))} Å²/ps in {state_name(state)}; the law gives {law:.2g} there, a ratio of {ratio:.2f}."
-    return Finding(text, AGREES if max(ratio, 1 / ratio) < FACTOR else ELSEWHERE)
+    error = ratio * float(one.D_sem / one.D)
+    near = 1 / FACTOR < ratio - SIGMAS * error and ratio + SIGMAS * error < FACTOR
+    far = ratio - SIGMAS * error > FACTOR or ratio + SIGMAS * error < 1 / FACTOR
+    return Finding(text, AGREES if near else ELSEWHERE if far else NOT_RESOLVED)
 
 
 def glass(q_n, composition="NS2"):
@@ -155,8 +160,9 @@ def glass(q_n, composition="NS2"):
         return Finding(f"No run of {composition}.", NOT_RESOLVED)
     state, data = found
     value, error = float(data.probability.sel(n=3)), float(data.probability_sem.sel(n=3))
-    same = abs(value - GLASS_Q_N[composition][3]) < SIGMAS * error
-    return Finding(f"{number(value, error)} in {state_name(state)}.", AGREES if same else ELSEWHERE)
+    off = abs(value - GLASS_Q_N[composition][3])
+    verdict = AGREES if off + SIGMAS * error < SAME_SHARE else ELSEWHERE if off > SIGMAS * error else NOT_RESOLVED
+    return Finding(f"{number(value, error)} in {state_name(state)}.", verdict)
 
 
 def returns(jumps, composition="NS4"):
@@ -168,8 +174,8 @@ def returns(jumps, composition="NS4"):
     text = f"{number(float(one.returned), float(one.returned_sem))} in {state_name(state)}"
     if float(one.rate) > UNCAGED * float(one.walk_rate):
         return Finding(f"{text}, where jumps follow each other as in a walk without cages.", NOT_RESOLVED)
-    few = float(one.returned) + SIGMAS * float(one.returned_sem) < 0.1
-    return Finding(f"{text}.", AGREES if few else DIFFERS)
+    value, error = float(one.returned), SIGMAS * float(one.returned_sem)
+    return Finding(f"{text}.", AGREES if value + error < FEW else DIFFERS if value - error > FEW else NOT_RESOLVED)
 
 
 COMPARISONS = (

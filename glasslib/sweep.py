@@ -5,6 +5,7 @@ replicas); results in groups `NS2/3000` of one file for each observable.
 """
 
 import re
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from .errors import GlasslibError
 from .files import atomic
 from .trajectory import Trajectory
 
-_NAME = re.compile(r"(?P<composition>.+)_(?P<temperature>\d+)K_(?P<replica>\d+)")
+_NAME = re.compile(r"(?P<composition>.+)_(?P<temperature>\d+(\.\d+)?)K_(?P<replica>\d+)")
 
 
 def trajectory_path(run, composition, temperature, replica):
@@ -34,6 +35,8 @@ def paths(run):
     for path in sorted((Path(run) / "trajectories").glob("*.h5")):
         if match := _NAME.fullmatch(path.stem):
             found.setdefault((match["composition"], float(match["temperature"])), []).append(path)
+        else:
+            warnings.warn(f"{path} is left out: its name is not like NS2_3000K_0.h5", stacklevel=2)
     if not found:
         raise GlasslibError(
             f"no trajectories in {Path(run) / 'trajectories'}: make them with `make book` or `glasslib run {Path(run).name}`"

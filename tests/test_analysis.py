@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from glasslib import GlasslibError, Trajectory, analysis
+from glasslib.analysis.lags import ticks
 
 
 def trajectory(positions, species=None, dt=0.1, time=None, **options):
@@ -274,9 +275,55 @@ def test_replicas_of_changing_cells_may_have_other_volumes():
         (lambda t: analysis.diffusion_coefficient(t, fit_range=(3, 1)), "fit_range"),
         (lambda t: analysis.van_hove_self(t, r=[0.1, 0.5, 0.6]), "evenly spaced"),
         (lambda t: analysis.relaxation_time(analysis.mean_squared_displacement(t)), "no correlation function"),
-        (lambda t: analysis.mean_squared_displacement(t, time=-1), "positive lag times"),
+        (lambda t: analysis.mean_squared_displacement(t, time=-1), "time must be"),
     ],
 )
 def test_bad_input_is_named(log_run, call, message):
     with pytest.raises(GlasslibError, match=message):
         call(log_run)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        np.float32(np.arange(6001) * 0.05),
+        np.round(np.arange(3001) / 3, 3),
+        np.float32(1e4 + 0.3 * np.arange(3001)),
+        np.float32(1000 + 0.02 * np.arange(3001)),
+    ],
+)
+def test_evenly_spaced_times_with_rounding_noise_are_even(time):
+    run = Trajectory(np.zeros((len(time), 1, 3)), ["O"], np.eye(3) * 9, np.asarray(time, float))
+    tick, unit = ticks(run)
+    assert (np.diff(tick) == 1).all()
+    assert unit == pytest.approx((run.time[-1] - run.time[0]) / (len(time) - 1), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("van_hove_self", {"n_blocks": 0}),
+        ("van_hove_distinct", {"n_blocks": 0}),
+        ("mean_squared_displacement", {"origins": 0}),
+        ("overlap", {"n_blocks": 1.5}),
+        ("structure_factor", {"n_blocks": -1}),
+        ("bond_angles", {"bins": 0}),
+        ("coordination", {"cutoff": "wide"}),
+        ("coordination", {"pair": 3}),
+        ("hops", {"window": 2.5}),
+        ("mobility", {"start": "x"}),
+        ("radial_distribution", {"r": "x"}),
+    ],
+)
+def test_senseless_options_are_named(log_run, name, options):
+    with pytest.raises(GlasslibError, match=next(iter(options))):
+        getattr(analysis, name)(log_run, **options)
+
+
+def test_arrhenius_takes_like_with_like(log_run):
+    found = analysis.diffusion_coefficient(log_run)
+    other = found.assign_coords(species=["K", *found.species.values[1:]])
+    with pytest.raises(GlasslibError, match="differ in species"):
+        analysis.arrhenius({3000.0: found, 2500.0: other})
+    with pytest.raises(GlasslibError, match="one composition"):
+        analysis.arrhenius({("NS2", 3000.0): found, ("NS4", 2500.0): found})

@@ -6,6 +6,7 @@ import xarray as xr
 from scipy.stats import norm
 
 from glasslib import claims
+from glasslib.errors import GlasslibError
 
 SPECIES = ["Na", "O", "Si"]
 
@@ -38,7 +39,7 @@ def order(differences, p):
 def bimodality(significance, second=3.2, error=0.002):
     n = len(significance)
     data = {name: (("species", "time"), np.tile(values, (3, 1))) for name, values in (
-        ("significance", significance), ("p", norm.sf(significance)), ("rise", error * np.array(significance)), ("rise_sem", np.full(n, error)), ("second", np.full(n, second)),
+        ("significance", significance), ("p", norm.sf(significance)), ("rise", error * np.array(significance)), ("rise_sem", np.full(n, error)), ("second", np.where(np.isnan(significance), np.nan, second)),
     )}  # fmt: skip
     return xr.Dataset(data, {"species": SPECIES, "time": np.geomspace(0.1, 10, n)})
 
@@ -224,3 +225,34 @@ def test_the_table_holds_every_claim_and_every_set_of_runs():
     assert text.count("<tr>") == 1 + 2 * len(claims.CLAIMS)
     assert claims.as_html({"run": found}, brief=True).count("<tr>") == 1 + 4
     assert "a &lt;run&gt;" in text and "<run>" not in text
+
+
+def test_states_that_could_not_be_looked_at_exclude_no_hop():
+    blind = bimodality([1.0] * 4)
+    for name in ("p", "rise", "rise_sem", "significance"):
+        blind[name] = blind[name] * np.nan
+    assert claims.hopping({("NS2", 2000.0): blind}, {("NS2", 2000.0): diffusion()}).verdict == claims.NOT_RESOLVED
+    none = {("NS2", 2000.0): bimodality([np.nan] * 4)}
+    assert claims.hopping(none, {("NS2", 3000.0): diffusion()}).verdict == claims.NOT_RESOLVED
+
+
+def test_chance_among_many_compositions_decides_nothing():
+    rng, verdicts = np.random.default_rng(0), []
+    for _ in range(400):
+        states = {}
+        for name in ("NS2", "NS4", "NS6"):
+            for temperature in (2000.0, 3000.0):
+                states[name, temperature] = times(*(np.array([1.0, 3.0]) * (1 + 0.02 * rng.normal(size=2))))
+        verdicts.append(claims.decoupling(states).verdict)
+    assert verdicts.count(claims.SUPPORTED) < 0.045 * 400 and verdicts.count(claims.NOT_SUPPORTED) < 0.045 * 400
+
+
+def test_one_fall_among_many_cases_refutes_no_growth():
+    states = {(name, t): peaks([0.5, 0.5, 0.5]) for name in ("NS2", "NS4", "NS6") for t in (2000.0, 3000.0)}
+    states["NS2", 2000.0] = peaks([0.3, 0.5, 0.5])
+    assert claims.cooling(states).verdict == claims.NOT_RESOLVED
+
+
+def test_a_state_is_a_composition_and_a_temperature():
+    with pytest.raises(GlasslibError, match="temperature"):
+        claims.judge({"relaxation_time": {"NS2": times(1.0, 2.0)}})

@@ -5,13 +5,14 @@ import signal
 import time
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from glasslib import GlasslibError, dynamics
+from glasslib import GlasslibError, dynamics, files
 from glasslib.dynamics import store
 from glasslib.trajectory import Trajectory
 
@@ -280,6 +281,22 @@ def test_a_run_that_is_complete_is_not_run_again(tmp_path):
     assert path.stat().st_mtime_ns == stamp
     go(tmp_path / "a.h5", seed=4)
     assert path.stat().st_mtime_ns != stamp
+    assert (tmp_path / "a.h5.aside-1").stat().st_mtime_ns == stamp  # the other run is kept
+
+
+def test_a_folder_in_place_of_the_output_is_refused_before_the_run(tmp_path):
+    (tmp_path / "a.h5").mkdir()
+    with pytest.raises(GlasslibError, match="is a folder"):
+        go(tmp_path / "a.h5")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_a_disk_without_room_for_the_trajectory_is_told_and_nothing_is_lost(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(GlasslibError, match="disk is full"):
+        patch.setattr(files.shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
+        go(tmp_path / "a.h5")
+    assert not (tmp_path / "a.h5").exists()
+    assert_same_run(go(tmp_path / "a.h5"), go(tmp_path / "b.h5"))
 
 
 def test_a_kill_while_its_work_folder_is_removed_does_not_cost_the_run(tmp_path, monkeypatch):

@@ -130,6 +130,8 @@ def test_no_frame_is_begun_after_the_time_is_over(quick, tmp_path):
         (lambda f: f[1].info.pop("temperature_K"), "frame 1: temperature_K"),
         (lambda f: f[1].info.update(parent="../../etc"), "letters, digits"),
         (lambda f: f[1].info.update(parent="x" * 300), "at most 150"),
+        (lambda f: f[1].info.update(parent=7), "frame 1: parent must be text"),
+        (lambda f: f[1].info.update(composition="NS2"), "frame 1: composition is NS2"),
         (lambda f: f[1].info.update(parent=""), "at most 150"),
         (lambda f: f[1].info.update(parent="cell-0"), "2 frames are named cell-0"),
         (lambda f: f[1].positions.fill(np.nan), "finite"),

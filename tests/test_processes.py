@@ -6,6 +6,11 @@ import subprocess
 import sys
 import time
 
+import pytest
+
+from glasslib.errors import GlasslibError
+from glasslib.processes import pool
+
 PARENT = """
 import os, time
 from glasslib.processes import pool
@@ -43,3 +48,13 @@ def test_workers_of_a_killed_process_end(tmp_path):
     while any(map(alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(map(alive, workers))
+
+
+def test_a_lost_worker_is_told_and_nothing_waiting_is_begun(tmp_path):
+    with pytest.raises(GlasslibError, match="worker process was lost"), pool(1) as processes:
+        processes.submit(os._exit, 1).result()
+    begun = time.monotonic()
+    with pytest.raises(FileNotFoundError), pool(1) as processes:
+        made = [processes.submit(os.stat, tmp_path / "none")] + [processes.submit(time.sleep, 2) for _ in range(20)]
+        made[0].result()
+    assert time.monotonic() - begun < 30

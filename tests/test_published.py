@@ -94,6 +94,24 @@ def test_returns_mean_nothing_where_jumps_have_no_cages():
     state = {"returned": 0.02, "returned_sem": 0.01, "rate": 0.1, "walk_rate": 0.8}
     jumps = {("NS4", 2000.0): xr.Dataset({k: ("species", [v]) for k, v in state.items()}, {"species": ["Na"]})}
     assert published.returns(jumps).verdict == published.AGREES
+    for value, error, verdict in (
+        (0.3, 0.05, published.DIFFERS),
+        (0.08, 0.05, claims.NOT_RESOLVED),
+        (np.nan, np.nan, claims.NOT_RESOLVED),
+    ):
+        jumps["NS4", 2000.0] = jumps["NS4", 2000.0].assign(
+            returned=("species", [value]), returned_sem=("species", [error])
+        )
+        assert published.returns(jumps).verdict == verdict
     jumps["NS4", 2000.0]["rate"][:] = 0.75
     assert published.returns(jumps).verdict == claims.NOT_RESOLVED
     assert published.returns({}).verdict == claims.NOT_RESOLVED
+
+
+def test_a_large_error_agrees_with_nothing():
+    def shares(value, error):
+        return {COLD: xr.Dataset({"probability": ("n", [value]), "probability_sem": ("n", [error])}, {"n": [3]})}
+
+    assert published.glass(shares(0.76, 0.01)).verdict == published.AGREES
+    assert published.glass(shares(0.60, 0.02)).verdict == published.ELSEWHERE
+    assert published.glass(shares(0.60, 0.25)).verdict == claims.NOT_RESOLVED

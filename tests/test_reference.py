@@ -303,3 +303,16 @@ def test_isolated_atoms_object_without_labels_is_no_frame(tmp_path):
     write_plain(tmp_path / "a.extxyz", [Atoms("Si", cell=[9] * 3, pbc=True)])
     with pytest.raises(GlasslibError, match="energy is missing"):
         read_frames(tmp_path / "a.extxyz")
+
+
+@pytest.mark.parametrize("field, value", [("frame", "x"), ("dE_dlnE", "x")])
+def test_one_odd_label_does_not_stop_the_others(tmp_path, field, value):
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for s in range(3):
+        atoms = raw_frame(s)
+        if s == 1:
+            atoms.info[field] = value
+        write_plain(labels / f"p{s}.extxyz", [atoms])
+    with pytest.warns(UserWarning, match=field):
+        assert [a.info["parent"] for a in collect(labels, tmp_path / "out.extxyz")] == ["p0", "p2"]

@@ -114,7 +114,8 @@ def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was
     path = distil(frames, melts, tmp_path / "d", test=frames, **settings)
     errors = pd.read_csv(tmp_path / "d" / "errors.csv", index_col=0)
     (row,) = evaluate(load_model(path), frames).loc[[("all", "all")]].to_dict("records")
-    for column in errors:
+    assert errors.correlation.iloc[2] == pytest.approx(1) and (errors.correlation.abs() <= 1 + 1e-9).all()
+    for column in errors.columns.drop("correlation"):
         assert errors.loc["student", column] == pytest.approx(row[column], rel=1e-3)
     weights = path.with_suffix(".safetensors").read_bytes()
     assert load_model(path).network.config.features == 16
@@ -143,3 +144,17 @@ def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was
 def test_nothing_to_learn_from_is_said(tmp_path):
     with pytest.raises(GlasslibError, match="at least one"):
         distil([], [], tmp_path)
+
+
+@needs_tblite
+def test_melts_that_cannot_teach_are_refused_before_anything_is_trained(tmp_path):
+    frames, bare = [zero(cell(0))], cell(1)
+    with pytest.raises(GlasslibError, match="melt 0 has no energy"):
+        distil(frames, [bare], tmp_path)
+    silent = zero(cell(1))
+    del silent.calc.results["stress"]
+    with pytest.raises(GlasslibError, match="melt 0 has no stress"):
+        distil(frames, [silent], tmp_path)
+    with pytest.raises(GlasslibError, match="at least one teacher"):
+        distil(frames, frames, tmp_path, deltas=0, refined=0)
+    assert not list(tmp_path.iterdir())

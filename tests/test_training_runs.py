@@ -11,13 +11,17 @@ import time
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from safetensors.numpy import load_file
 from test_training import SMALL, frame
 
 from glasslib.errors import GlasslibError
+from glasslib.potential.calculator import PaiNNCalculator
 from glasslib.potential.storage import load_model
 from glasslib.provenance import record_path
 from glasslib.training import TrainConfig, evaluate, train
+from glasslib.training.loop import Training
 
 TINY = dataclasses.replace(SMALL, epochs=12, batch=2, rate=3e-3, warmup=5, average=0.8, huber=0.0)
 
@@ -194,3 +198,50 @@ def test_a_training_that_is_finished_keeps_its_record(tmp_path):
     before = record.read_bytes()
     assert train([frame(0)], [], tmp_path, TINY) == path
     assert record.read_bytes() == before
+
+
+def test_other_labels_are_another_run(tmp_path):
+    config, made = dataclasses.replace(TINY, epochs=2), []
+    for change in (0.0, 0.1):
+        other = frame(0)
+        other.calc.results["stress"] = other.calc.results["stress"] + change
+        made.append(weights(train([other], [], tmp_path, config, resume="same").parent))
+    assert any(not np.array_equal(made[0][name], made[1][name]) for name in made[0])
+    with pytest.raises(GlasslibError, match="other parameters or frames"):
+        train([frame(0)], [], tmp_path, config)
+
+
+def test_a_run_killed_before_its_model_is_written_does_not_return_the_one_before(tmp_path, monkeypatch):
+    long, short = dataclasses.replace(TINY, epochs=3), dataclasses.replace(TINY, epochs=1)
+    train([frame(0)], [], tmp_path, short)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Training, "_finish", lambda self: (_ for _ in ()).throw(KeyboardInterrupt()))
+        train([frame(0)], [], tmp_path, long, resume="same")
+    train([frame(0)], [], tmp_path, long, resume="same")
+    train([frame(0)], [], tmp_path / "whole", long)
+    for name, values in weights(tmp_path / "whole").items():
+        np.testing.assert_array_equal(weights(tmp_path)[name], values)
+
+
+def test_lone_atoms_may_be_among_the_frames(tmp_path):
+    lone = Atoms("O", cell=[20] * 3, pbc=True)
+    lone.calc = SinglePointCalculator(lone, energy=-1.0, forces=np.zeros((1, 3)))
+    path = train([frame(0), lone], [], tmp_path, dataclasses.replace(TINY, epochs=2, batch=1))
+    assert np.isfinite(evaluate(load_model(path), [frame(0)]).to_numpy(float)).any()
+    still = train([lone], [], tmp_path / "still", dataclasses.replace(TINY, epochs=1))
+    assert load_model(still).scale > 0
+
+
+def test_odd_sizes_are_refined_by_the_readable_engine_only(tmp_path):
+    odd = dataclasses.replace(TINY, epochs=1, features=8, engine="reference")
+    start = train([frame(0)], [], tmp_path / "odd", odd)
+    with pytest.raises(GlasslibError, match="engine='reference'"):
+        train([frame(0)], [], tmp_path / "fast", dataclasses.replace(TINY, epochs=1), initial=start)
+
+
+def test_slabs_and_molecules_are_evaluated_without_stress(tmp_path):
+    path = train([frame(0)], [], tmp_path, dataclasses.replace(TINY, epochs=1))
+    slab = frame(1)
+    slab.pbc = (True, True, False)
+    table = evaluate(PaiNNCalculator([load_model(path)]), [slab])
+    assert np.isfinite(table.loc[("all", "all")].force_rmse)

@@ -1,5 +1,7 @@
 """The semi-empirical teacher: exact derivatives, a correction that closes the gap to the labels, and frames that survive a stop."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 from ase.build import molecule
@@ -11,7 +13,7 @@ from glasslib.reference.sampling import states
 from glasslib.systems import random_structure
 from glasslib.training import melts as module
 from glasslib.training.melts import configurations, melts
-from glasslib.training.xtb import Corrected, installed, labelled, xtb
+from glasslib.training.xtb import Corrected, FailedError, installed, labelled, xtb
 
 needs_tblite = pytest.mark.skipif(not installed(), reason="tblite is not installed")
 SMALL = {"compositions": ("SiO2",), "temperatures": (2000,)}
@@ -110,7 +112,7 @@ def test_the_correction_closes_a_gap_made_of_pairs():
 
 
 def test_without_tblite_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "tblite.ase", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(GlasslibError, match="pip install"):
         xtb(cell(0))
 
@@ -135,6 +137,7 @@ def test_random_starts_are_given_as_they_are_and_some_steps_downhill():
     assert len(found) == 3 and energies[0] > energies[1] > energies[2]
 
 
+@needs_tblite
 def test_melts_of_a_classical_potential_may_have_another_name(short, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "xtb", zero)
     made = melts(tmp_path / "frames.extxyz", 1, "pmmcs", "mine", seed=3, quiet=True, **SMALL)
@@ -159,3 +162,21 @@ def test_frames_are_kept_from_one_call_to_the_next(tmp_path, short):
 def test_a_name_that_is_a_path_is_refused(tmp_path):
     with pytest.raises(GlasslibError, match="letters and digits"):
         melts(tmp_path / "a.extxyz", 1, name="../x")
+
+
+def test_melts_without_tblite_are_an_error_and_not_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(GlasslibError, match="pip install"):
+        melts(tmp_path / "frames.extxyz", 1, "pmmcs", seed=3, quiet=True, **SMALL)
+    assert not list(tmp_path.iterdir())
+
+
+@needs_tblite
+def test_melts_of_which_no_frame_has_labels_are_an_error(short, tmp_path, monkeypatch):
+    def fails(atoms):
+        raise FailedError("no charges")
+
+    monkeypatch.setattr(module, "xtb", fails)
+    with pytest.raises(GlasslibError, match="no frame"):
+        melts(tmp_path / "frames.extxyz", 1, "pmmcs", seed=3, quiet=True, **SMALL)
+    assert not (tmp_path / "frames.extxyz").exists()

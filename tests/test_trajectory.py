@@ -506,3 +506,65 @@ def test_attributes_of_any_length_are_kept_and_what_json_cannot_keep_is_refused(
 def test_views_need_increasing_frames(frames):
     with pytest.raises(GlasslibError, match="increasing indices"):
         sample()[frames]
+
+
+def typed(path, masses=None):
+    """H5MD of a program that numbers its species by type."""
+    trajectory = sample(5)
+    kinds = sorted(set(trajectory.species.tolist()))
+    trajectory.save(path)
+    with h5py.File(path, "r+") as file:
+        group = file["particles/trajectory"]
+        types = np.array([kinds.index(s) + 1 for s in trajectory.species])
+        del group["species"]
+        group.pop("mass", None)
+        group["species"] = types
+        if masses is not None:
+            group["mass"] = masses
+    return trajectory, kinds
+
+
+def test_species_by_type_are_not_taken_for_atomic_numbers(tmp_path):
+    trajectory, kinds = typed(tmp_path / "a.h5")
+    with pytest.raises(GlasslibError, match="pass species"):
+        read(tmp_path / "a.h5")
+    assert read(tmp_path / "a.h5", species=kinds).species.tolist() == trajectory.species.tolist()
+    typed(tmp_path / "b.h5", masses=trajectory.masses)
+    with pytest.raises(GlasslibError, match="pass species"):
+        read(tmp_path / "b.h5")
+    with pytest.raises(GlasslibError, match="one for each type"):
+        read(tmp_path / "a.h5", species=kinds[:1])
+
+
+def test_options_without_meaning_for_a_file_are_refused(tmp_path):
+    trajectory = sample(5)
+    trajectory.save(tmp_path / "a.h5")
+    images = [trajectory.atoms(k) for k in range(5)]
+    ase.io.write(tmp_path / "a.extxyz", images)
+    for name, options in (
+        ("a.h5", {"interval": 0.1}),
+        ("a.h5", {"timestep": 1.0}),
+        ("a.h5", {"species": ["Na"]}),
+        ("a.extxyz", {"interval": 0.1, "species": ["Na"]}),
+        ("a.extxyz", {"interval": 0.1, "timestep": 1.0}),
+    ):
+        with pytest.raises(GlasslibError, match="leave"):
+            read(tmp_path / name, **options)
+
+
+def test_types_given_by_the_reader_win_over_the_elements_of_a_dump(tmp_path):
+    head = "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n0 9\n0 9\n0 9\nITEM: ATOMS id type element xu yu zu\n"
+    (tmp_path / "a.dump").write_text(head + "1 1 C 1 1 1\n2 2 C 4 4 4\n")
+    assert read(tmp_path / "a.dump", species="Na,O").species.tolist() == ["Na", "O"]
+    (tmp_path / "b.dump").write_text(
+        head.replace("type element", "type").replace("\n2\n", "\n2\n") + "1 Na 1 1 1\n2 O 4 4 4\n"
+    )
+    assert read(tmp_path / "b.dump").species.tolist() == ["Na", "O"]
+    with pytest.raises(GlasslibError, match="chemical symbols"):
+        read(tmp_path / "a.dump", species=["Na", "Xx"])
+
+
+def test_a_file_of_another_format_names_the_way_to_open_it(tmp_path):
+    (tmp_path / "a.dump").write_text("ITEM: TIMESTEP\n0\n")
+    with pytest.raises(GlasslibError, match="glasslib.trajectory.read"):
+        Trajectory.open(tmp_path / "a.dump")

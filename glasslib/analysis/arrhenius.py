@@ -33,6 +33,9 @@ def arrhenius(D_by_temperature, *, variable="D", level=0.95, diffusive_only=True
         interval; `misfit`, the reduced χ²; `points`. NaN for fewer than two points, no error for two points without errors.
     """
     byT = {}
+    named = sorted({str(key[0]) for key in D_by_temperature if isinstance(key, tuple)})
+    if len(named) > 1:
+        raise GlasslibError(f"arrhenius takes one composition at a time, not {', '.join(named)}")
     for key, result in D_by_temperature.items():
         temperature = float(key[-1] if isinstance(key, tuple) else key)
         if temperature in byT:
@@ -44,6 +47,12 @@ def arrhenius(D_by_temperature, *, variable="D", level=0.95, diffusive_only=True
     first = byT[temperatures[0]]
     if variable not in first:
         raise GlasslibError(f"results have no {variable!r}: give those of diffusion_coefficient or relaxation_time")
+    for t in temperatures[1:]:
+        for name in first[variable].dims:
+            if variable not in byT[t] or not np.array_equal(byT[t][name], first[name]):
+                raise GlasslibError(
+                    f"results at {t:g} K and {temperatures[0]:g} K differ in {name}: compute them alike"
+                )
     value = np.stack([byT[t][variable].values for t in temperatures])
     sem = np.stack([byT[t][f"{variable}_sem"].values for t in temperatures])
     use = np.isfinite(value) & (value > 0)

@@ -7,6 +7,7 @@ from scipy.stats import t as student
 from .dataset import dataset, described
 from .displacements import checked, constant_cell, histogram, species_parts, symbols
 from .lags import chosen_lags, frame_pairs
+from .statistics import numbers
 from .van_hove_self import bins
 
 R = np.arange(0.05, 8.0, 0.1)  # Å
@@ -55,7 +56,7 @@ def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=
     """
     replicas = checked(trajectory_or_replicas)
     constant_cell(replicas)
-    r = R if r is None else np.asarray(r, float)
+    r = R if r is None else numbers("r", r)
     names = symbols(replicas)
     time, groups = group_densities(replicas, r, time, origins, drift)
     out = np.full((len(names), len(time), 8), np.nan)

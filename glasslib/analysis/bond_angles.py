@@ -8,7 +8,7 @@ from .coordination import default_cutoff
 from .dataset import dataset, described
 from .displacements import checked, symbols
 from .neighbours import MOST_FRAMES, bonds, spread
-from .statistics import jackknife
+from .statistics import jackknife, whole
 
 TRIPLETS = ("O-Si-O", "Si-O-Si", "Na-O-Na", "O-Na-O")
 
@@ -35,7 +35,7 @@ def bond_angles(trajectory_or_replicas, *, triplets=None, cutoff=None, bins=90, 
         `probability` (triplet, angle), 1/degree, normalised to ∫ P dθ = 1, with no division by sin θ; `probability_sem`; `mean` (triplet),
         degrees, and `mean_sem`. NaN for a triplet that does not occur.
     """
-    replicas = checked(trajectory_or_replicas)
+    replicas, bins = checked(trajectory_or_replicas), whole("bins", bins)
     names = symbols(replicas)
     if triplets is None:
         triplets = [t for t in TRIPLETS if set(t.split("-")) <= set(names)]
@@ -62,7 +62,7 @@ def bond_angles(trajectory_or_replicas, *, triplets=None, cutoff=None, bins=90, 
     sums, counts = [], []
     for replica in replicas:
         chosen = spread(len(replica), frames)
-        blocks = min(n_blocks, len(chosen))
+        blocks = min(whole("n_blocks", n_blocks), len(chosen))
         total = np.zeros((blocks, len(triplets), bins))
         for at, frame in zip(np.arange(len(chosen)) * blocks // len(chosen), chosen, strict=True):
             positions = np.asarray(replica.positions[frame], np.float64)

@@ -9,7 +9,7 @@ from .dataset import dataset, described
 from .displacements import centre_of_mass, checked, constant_cell, symbols
 from .lags import chosen_lags, few_lags, frame_pairs
 from .neighbours import half_width
-from .statistics import block_count, block_sums, jackknife
+from .statistics import block_count, block_sums, jackknife, single, whole
 
 LAGS = 8
 STRING = 0.35  # of the cutoff: an atom that close to where another was has replaced it
@@ -53,11 +53,13 @@ def clusters(
     """
     replicas = checked(trajectory_or_replicas)
     constant_cell(replicas)
-    if not 0 < fraction < 1:
+    if single("fraction", fraction) >= 1:
         raise GlasslibError(f"fraction must be between 0 and 1, not {fraction!r}")
     names = symbols(replicas)
     widest = min(half_width(t.cell) for t in replicas)
     given = cutoff if isinstance(cutoff, dict) else dict.fromkeys(names, cutoff)
+    lone = [s for s in names if np.count_nonzero(replicas[0].species == s) < 2]  # a cluster of its own at any cutoff
+    given = dict.fromkeys(lone, widest) | {s: r for s, r in given.items() if r is not None}
     cutoffs = np.array([default_cutoff(replicas, s, s, given.get(s)) for s in names])
     guessed = np.array([given.get(s) is None for s in names])
     cutoffs = np.where(guessed, np.minimum(cutoffs, widest), cutoffs)
@@ -69,7 +71,7 @@ def clusters(
         mine = frame_pairs(replica, lags, origins)
         shift = centre_of_mass(replica) if drift else np.zeros((len(replica), 3))
         inverse = np.linalg.inv(replica.cell)
-        random = np.random.default_rng(seed)
+        random = np.random.default_rng(whole("seed", seed, 0))
         out = np.empty((3, len(names), len(mine.first)))
         for p, (i, j) in enumerate(zip(mine.first, mine.second, strict=True)):
             before = np.asarray(replica.positions[i], np.float64) - shift[i]

@@ -3,11 +3,11 @@
 import numpy as np
 
 from .dataset import dataset, described
-from .displacements import centre_of_mass, checked, constant_cell, positive, symbols
+from .displacements import centre_of_mass, checked, constant_cell, symbols
 from .lags import chosen_lags, frame_pairs
 from .neighbours import batches, folded, pair_names
 from .self_intermediate_scattering import Q
-from .statistics import block_count, block_sums, jackknife
+from .statistics import block_count, block_sums, jackknife, positive
 from .waves import species_waves, wave_vectors
 
 

@@ -7,7 +7,7 @@ from .dataset import dataset, described
 from .displacements import checked, symbols
 from .neighbours import MOST_FRAMES, bonds, first_minimum, spread
 from .radial_distribution import radial_distribution
-from .statistics import jackknife
+from .statistics import jackknife, single, whole
 
 
 def default_pair(replicas, pair):
@@ -15,7 +15,7 @@ def default_pair(replicas, pair):
     names = symbols(replicas)
     if pair is None:
         pair = ("Si", "O") if {"Si", "O"} <= set(names) else (names[0], names[-1])
-    parts = tuple(pair.split("-")) if isinstance(pair, str) else tuple(pair)
+    parts = tuple(pair.split("-")) if isinstance(pair, str) else tuple(np.ravel(pair))
     if len(parts) != 2 or any(p not in names for p in parts):
         raise GlasslibError(
             f"pair must be two species of the trajectory ({', '.join(names)}), such as 'Si-O', not {pair!r}"
@@ -26,9 +26,7 @@ def default_pair(replicas, pair):
 def default_cutoff(replicas, centre, neighbour, cutoff=None):
     """Given cutoff, or the first minimum of g(r) of the pair over some frames, Å."""
     if cutoff is not None:
-        if not np.isfinite(cutoff) or cutoff <= 0:
-            raise GlasslibError(f"cutoff must be a positive length in Å, not {cutoff!r}")
-        return float(cutoff)
+        return single("cutoff", cutoff)
     found = radial_distribution(replicas, frames=20)
     g = found["g"].sel(pair="-".join(sorted((centre, neighbour)))).values
     return first_minimum(found["r"].values, np.nan_to_num(g))
@@ -91,7 +89,7 @@ def count_distribution(replicas, cutoff, count, frames, n_blocks, least=7):
     width = max(least, max(len(c) for found in frame_counts for c in found))
     sums, totals = [], []
     for found in frame_counts:
-        blocks = min(n_blocks, len(found))
+        blocks = min(whole("n_blocks", n_blocks), len(found))
         block = np.arange(len(found)) * blocks // len(found)
         padded = np.array([np.pad(c, (0, width - len(c))) for c in found], float)
         sums.append(np.stack([padded[block == b].sum(0) for b in range(blocks)]))

@@ -194,17 +194,6 @@ def averaged(replicas, kernel, values, time, origins, n_blocks, drift):
     return *jackknife(*block_sums(pairs, found, block_count(replicas, n_blocks))), pairs[0].lag
 
 
-def positive(name, values):
-    """One positive number or several as a float array, or a GlasslibError that names the option."""
-    try:
-        array = np.atleast_1d(np.asarray(values, float))
-    except (TypeError, ValueError):
-        raise GlasslibError(f"{name} must be a positive number or several, not {values!r}") from None
-    if array.ndim != 1 or array.size == 0 or not (np.isfinite(array) & (array > 0)).all():
-        raise GlasslibError(f"{name} must be a positive number or several, not {values!r}")
-    return array
-
-
 @njit(cache=True)
 def runs(first, second):
     """Borders of runs in which both frames of a pair advance by one: there the loads are contiguous and vectorise."""

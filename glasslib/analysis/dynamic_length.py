@@ -8,6 +8,7 @@ from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import centre_of_mass, checked, constant_cell, symbols
 from .lags import chosen_lags, frame_pairs
+from .statistics import single
 from .waves import wave_vectors
 
 WIDTH = 0.1  # 1/Å, of a shell of wave vectors
@@ -49,8 +50,7 @@ def dynamic_length(trajectory_or_replicas, *, a=1.0, time=None, q_max=HIGHEST, v
     """
     replicas = checked(trajectory_or_replicas)
     constant_cell(replicas)
-    if not (np.isscalar(a) and a > 0 and q_max > 0):
-        raise GlasslibError(f"a and q_max must be single numbers above zero, not {a!r} and {q_max!r}")
+    a, q_max = single("a", a), single("q_max", q_max)
     cell = replicas[0].cell
     if any(not np.allclose(t.cell, cell, rtol=1e-6) for t in replicas):
         raise GlasslibError("the replicas have different cells: their wave vectors differ; analyse each on its own")

@@ -3,9 +3,9 @@
 import numpy as np
 
 from .dataset import dataset, described
-from .displacements import checked, correlate, positive, symbols, within
+from .displacements import checked, correlate, symbols, within
 from .overlap import A
-from .statistics import block_count, block_sums, jackknife
+from .statistics import block_count, block_sums, jackknife, positive
 
 
 def four_point_susceptibility(trajectory_or_replicas, *, a=A, time=None, origins=1000, n_blocks=None, drift=True):

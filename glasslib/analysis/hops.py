@@ -7,6 +7,7 @@ from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import checked, constant_cell, parts, symbols
 from .lags import ticks
+from .statistics import numbers, single, whole
 from .van_hove_self import bins
 
 R = np.arange(0.05, 8.0, 0.1)  # Å
@@ -102,21 +103,20 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
     """
     replicas = checked(trajectory_or_replicas)
     constant_cell(replicas)
-    if int(window) < 1:
-        raise GlasslibError(f"window must be at least one frame, not {window!r}")
+    window = whole("window", window)
     names = symbols(replicas)
-    r = R if r is None else np.asarray(r, float)
+    r = R if r is None else numbers("r", r)
     low, width, count = bins(r)
     edges = low + width * np.arange(count + 1)
     blocks = 1 if len(replicas) > 1 else BLOCKS
     tables = []
     for replica in replicas:
-        frames, gap = even_frames(replica, interval, int(window))
+        frames, gap = even_frames(replica, interval, window)
         table = np.zeros((blocks, len(names), 6 + count))
         for k, name in enumerate(names):
-            limit = DISTANCE.get(name, 1.0) if distance is None else float(distance)
+            limit = DISTANCE.get(name, 1.0) if distance is None else single("distance", distance)
             for _, positions in parts(replica, frames, drift, np.flatnonzero(replica.species == name)):
-                fill(table[:, k], *find(positions, int(window), limit), len(frames), int(window), gap, edges)
+                fill(table[:, k], *find(positions, window, limit), len(frames), window, gap, edges)
         tables.append(table)
     tables = np.concatenate(tables)
     tables = tables[tables[:, :, 0].sum(1) > 0]  # a short run does not fill all blocks
@@ -131,7 +131,7 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
     variables = {n: (dims, value[:, k], error[:, k], *label) for k, (n, label) in enumerate(labels.items())}
     variables["number"] = (dims, tables[:, :, 1].sum(0).astype(int), None, "1", "jumps seen")
     variables["P_length"] = (("species", "r"), value[:, 4:], error[:, 4:], "1/Å", "distribution of the length of jumps")
-    walk = (dims, np.full(len(names), uncaged(int(window)) / gap), None, "1/ps", "jumps found in a walk without cages")
+    walk = (dims, np.full(len(names), uncaged(window) / gap), None, "1/ps", "jumps found in a walk without cages")
     variables["walk_rate"] = walk
     options = {"interval": interval, "distance": distance, "window": window, "drift": drift}
     return dataset(variables, {"species": names, "r": r}, described("hops", replicas, options, interval_ps=gap))
@@ -170,7 +170,7 @@ def even_frames(run, interval, window):
     have[tick] = True
     enough = 10 * window
     if interval is not None:
-        gap = int(round(float(interval) / unit))
+        gap = int(round(single("interval", interval) / unit))
         if gap < 1 or abs(gap * unit - interval) > 1e-3 * interval:
             raise GlasslibError(f"interval {interval} ps is no multiple of the trajectory's {unit:g} ps")
         if not have[::gap].all():

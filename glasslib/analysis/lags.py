@@ -10,6 +10,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 
 from ..errors import GlasslibError
+from .statistics import positive, whole
 
 ALL_LAGS = 256  # up to this many distinct lag times all are kept
 LONGEST_COUNT = 2**24  # ticks over which pairs are counted by one Fourier transform
@@ -82,8 +83,15 @@ def ticks(trajectory):
         unit = common_divisor(gap, unit, 4 * tolerance)
     if unit < 20 * tolerance:
         unit = smallest / 100
-    count = np.rint(time / unit).astype(np.int64)
-    return count, time[-1] / count[-1]
+    span = 1
+    while (
+        span < len(time) - 1
+    ):  # rounded times: a unit from longer and longer spans, or the last ticks would be off by one
+        span = min(2 * span, len(time) - 1)
+        part = time[1 : span + 1]
+        count = np.rint(part / unit)
+        unit = part @ count / (count @ count)
+    return np.rint(time / unit).astype(np.int64), unit
 
 
 def common_divisor(a, b, tolerance):
@@ -138,9 +146,7 @@ def chosen_lags(trajectories, time=None, per_decade=20):
     if len(lags) == 0:
         raise GlasslibError("replicas have no lag time in common: record them with the same output interval")
     if time is not None:
-        wanted = np.atleast_1d(np.asarray(time, float))
-        if wanted.size == 0 or not (np.isfinite(wanted) & (wanted > 0)).all():
-            raise GlasslibError("time must hold positive lag times in ps")
+        wanted = positive("time", time)
         return np.unique(lags[np.abs(lags[None, :] * unit - wanted[:, None]).argmin(1)])
     return lags if len(lags) <= ALL_LAGS else thinned(lags, counts, per_decade)
 
@@ -163,6 +169,7 @@ def frame_pairs(trajectory, lags, origins=1000):
         At most so many pairs for each lag, spread evenly over the trajectory; None: all.
     """
     tick, unit = ticks(trajectory)
+    origins = None if origins is None else whole("origins", origins)
     first, second, index = [], [], []
     for k, lag in enumerate(lags):
         at = np.searchsorted(tick, tick + lag)

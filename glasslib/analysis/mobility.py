@@ -5,6 +5,7 @@ import numpy as np
 from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import centre_of_mass, checked, constant_cell
+from .statistics import positive, whole
 
 
 def mobility(trajectory_or_replicas, *, time=None, start=0, drift=True):
@@ -30,10 +31,10 @@ def mobility(trajectory_or_replicas, *, time=None, start=0, drift=True):
     """
     run = checked(trajectory_or_replicas)[0]
     constant_cell([run])
-    if not 0 <= start < len(run) - 1:
+    if whole("start", start, 0) >= len(run) - 1:
         raise GlasslibError(f"start must be a frame from 0 to {len(run) - 2}, not {start}")
     later = run.time[start + 1 :] - run.time[start]
-    wanted = np.geomspace(later[0], later[-1], 6) if time is None else np.atleast_1d(np.asarray(time, float))
+    wanted = np.geomspace(later[0], later[-1], 6) if time is None else positive("time", time)
     frames = np.unique(np.abs(later[None] - wanted[:, None]).argmin(1))
     shift = centre_of_mass(run) if drift else np.zeros((len(run), 3))
     here = np.asarray(run.positions[start], np.float64)

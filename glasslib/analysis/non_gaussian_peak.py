@@ -9,7 +9,7 @@ from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import checked, correlate, moments, symbols
 from .non_gaussian import ratio
-from .statistics import block_sums
+from .statistics import block_sums, numbers
 
 BLOCKS = 4  # of each replica where there are fewer than five
 LONGEST = 0.2  # of the run: a block holds longer lag times too rarely
@@ -109,6 +109,7 @@ def block_moments(trajectory_or_replicas, smallest_time, origins, drift):
     sums, counts = block_sums(pairs, values, blocks, separate=True)
     lag = pairs[0].lag
     longest = LONGEST * min(p.length for p in pairs)
+    smallest_time = float(numbers("smallest_time", smallest_time)[0])
     keep = (counts > 0).all(0) & (lag >= smallest_time) & (lag <= longest * (1 + 1e-9))
     if keep.sum() < 3:
         raise GlasslibError(

@@ -1,7 +1,8 @@
 """Overlap with an earlier configuration."""
 
 from .dataset import dataset, described
-from .displacements import averaged, checked, positive, symbols, within
+from .displacements import averaged, checked, symbols, within
+from .statistics import positive
 
 A = (0.5, 1.0)  # Å: larger than a vibration, smaller than a jump; our choice
 

@@ -6,7 +6,7 @@ from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import checked, symbols
 from .neighbours import MOST_FRAMES, batches, folded, half_width, pair_histogram, pair_names, spread
-from .statistics import jackknife
+from .statistics import jackknife, numbers, whole
 from .van_hove_self import bins, shells
 
 
@@ -39,7 +39,7 @@ def radial_distribution(trajectory_or_replicas, *, r=None, frames=MOST_FRAMES, n
     replicas = checked(trajectory_or_replicas)
     names = symbols(replicas)
     widest = min(half_width(cell) for t in replicas for cell in (t.cell[None] if t.constant_cell else t.cell))
-    r = np.arange(0.025, widest - 0.025 + 1e-9, 0.05) if r is None else np.asarray(r, float)
+    r = np.arange(0.025, widest - 0.025 + 1e-9, 0.05) if r is None else numbers("r", r)
     low, width, count = bins(r)
     if low + width * count > widest * (1 + 1e-9):
         raise GlasslibError(
@@ -51,7 +51,7 @@ def radial_distribution(trajectory_or_replicas, *, r=None, frames=MOST_FRAMES, n
         number = np.bincount(kind, minlength=len(names)).astype(float)
         possible = np.outer(number, number) - np.diag(number)
         chosen = spread(len(replica), frames)
-        blocks = min(n_blocks or 5, len(chosen))
+        blocks = min(5 if n_blocks is None else whole("n_blocks", n_blocks), len(chosen))
         total = np.zeros((blocks, len(names), len(names), count))
         block = np.arange(len(chosen)) * blocks // len(chosen)
         for part in batches(len(chosen), replica.n_atoms):

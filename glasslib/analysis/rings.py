@@ -7,7 +7,7 @@ from .coordination import default_cutoff
 from .dataset import dataset, described
 from .displacements import checked, symbols
 from .neighbours import bonds, spread
-from .statistics import jackknife
+from .statistics import jackknife, whole
 
 
 def rings(trajectory_or_replicas, *, cutoff=None, former="Si", anion="O", largest=12, frames=10, n_blocks=5):
@@ -45,7 +45,7 @@ def rings(trajectory_or_replicas, *, cutoff=None, former="Si", anion="O", larges
     sums, counts = [], []
     for replica in replicas:
         chosen = spread(len(replica), frames)
-        blocks = min(n_blocks, len(chosen))
+        blocks = min(whole("n_blocks", n_blocks), len(chosen))
         network = np.flatnonzero(np.isin(replica.species, (former, anion)))
         kind = replica.species[network]
         total = np.zeros((blocks, largest + 1))

@@ -1,7 +1,8 @@
 """Self part of the intermediate scattering function."""
 
 from .dataset import dataset, described
-from .displacements import averaged, checked, isotropic_waves, positive, symbols
+from .displacements import averaged, checked, isotropic_waves, symbols
+from .statistics import positive
 
 Q = (0.95, 1.7, 2.05)  # 1/Å: sodium channels, first sharp peak of the network, sodium; our choice of standard values
 

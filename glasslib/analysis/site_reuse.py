@@ -6,6 +6,7 @@ from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import checked, constant_cell, parts, symbols
 from .hops import DISTANCE, WINDOW, even_frames, find
+from .statistics import single, whole
 
 MOST_HOPS = 2000  # of each species and run that are followed
 DELAYS = 8
@@ -33,9 +34,7 @@ def site_reuse(trajectory_or_replicas, *, radius=1.0, interval=None, distance=No
     """
     replicas = checked(trajectory_or_replicas)
     constant_cell(replicas)
-    if not (np.isscalar(radius) and radius > 0):
-        raise GlasslibError(f"radius must be a length above zero in Å, not {radius!r}")
-    window = int(window)
+    radius, window = single("radius", radius), whole("window", window)
     names = symbols(replicas)
     spaced = [even_frames(t, interval, window) for t in replicas]
     shortest = min(len(frames) for frames, _ in spaced)
@@ -48,7 +47,7 @@ def site_reuse(trajectory_or_replicas, *, radius=1.0, interval=None, distance=No
     for replica, (frames, _) in zip(replicas, spaced, strict=True):
         start = np.asarray(replica.positions[0], np.float64)
         for k, name in enumerate(names):
-            limit = DISTANCE.get(name, 1.0) if distance is None else float(distance)
+            limit = DISTANCE.get(name, 1.0) if distance is None else single("distance", distance)
             mine = np.flatnonzero(replica.species == name)
             random[k] += len(mine) * 4 / 3 * np.pi * radius**3 / replica.volume / len(replicas)
             moved = np.concatenate([p for _, p in parts(replica, frames, drift, mine)])

@@ -7,14 +7,50 @@ Fewer than two blocks give NaN, not zero.
 
 import numpy as np
 
+from ..errors import GlasslibError, shown
+
 N_BLOCKS = 8  # of one trajectory
 MANY_REPLICAS = 5  # from here on a replica is one block
+
+
+def whole(name, value, least=1):
+    """A whole number of at least `least`, or a GlasslibError that names the option."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise GlasslibError(f"{name} must be a whole number of at least {least}, not {shown(value)}")
+    return int(value)
+
+
+def numbers(name, values):
+    """One number or several as a float array, or a GlasslibError that names the option."""
+    try:
+        array = np.atleast_1d(np.asarray(values, float))
+    except (TypeError, ValueError):
+        array = np.zeros(0)
+    if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
+        raise GlasslibError(f"{name} must be a number or several, not {shown(values)}")
+    return array
+
+
+def positive(name, values):
+    """One positive number or several as a float array, or a GlasslibError that names the option."""
+    array = numbers(name, values)
+    if not (array > 0).all():
+        raise GlasslibError(f"{name} must be a positive number or several, not {shown(values)}")
+    return array
+
+
+def single(name, value):
+    """A number above zero, or a GlasslibError that names the option."""
+    array = positive(name, value)
+    if np.ndim(value) or len(array) != 1:
+        raise GlasslibError(f"{name} must be one number above zero, not {shown(value)}")
+    return float(array[0])
 
 
 def block_count(replicas, n_blocks=None):
     """Blocks of each replica: 8, or 1 where there are five replicas or more."""
     if n_blocks is not None:
-        return int(n_blocks)
+        return whole("n_blocks", n_blocks)
     return 1 if len(replicas) >= MANY_REPLICAS else N_BLOCKS
 
 

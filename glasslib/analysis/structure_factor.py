@@ -4,9 +4,9 @@ import numpy as np
 
 from ..errors import GlasslibError
 from .dataset import dataset, described
-from .displacements import checked, positive, symbols
+from .displacements import checked, symbols
 from .neighbours import MOST_FRAMES, batches, folded, pair_names, spread
-from .statistics import jackknife
+from .statistics import jackknife, positive, whole
 from .waves import species_waves, wave_vectors
 
 RADIATIONS = (None, "neutron", "x-ray")
@@ -60,7 +60,7 @@ def structure_factor(
     sums, counts = [], []
     for replica in replicas:
         chosen = spread(len(replica), frames)
-        blocks = min(n_blocks, len(chosen))
+        blocks = min(whole("n_blocks", n_blocks), len(chosen))
         number = np.array([(replica.species == s).sum() for s in names], float)
         total, seen = np.zeros((blocks, len(upper[0]), len(q))), np.zeros((blocks, len(q)))
         block = np.arange(len(chosen)) * blocks // len(chosen)

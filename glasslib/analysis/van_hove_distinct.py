@@ -7,7 +7,7 @@ from .dataset import dataset, described
 from .displacements import centre_of_mass, checked, constant_cell, symbols
 from .lags import chosen_lags, few_lags, frame_pairs
 from .neighbours import batches, distance_histogram, folded, half_width, pair_names
-from .statistics import block_count, jackknife
+from .statistics import block_count, jackknife, numbers
 from .van_hove_self import bins, shells
 
 LAGS = 9  # default number of lag times
@@ -44,7 +44,7 @@ def van_hove_distinct(trajectory_or_replicas, *, r=None, time=None, origins=40, 
     constant_cell(replicas)
     names = symbols(replicas)
     widest = min(half_width(t.cell) for t in replicas)
-    r = np.arange(0.05, min(10.0, widest) - 0.05 + 1e-9, 0.1) if r is None else np.asarray(r, float)
+    r = np.arange(0.05, min(10.0, widest) - 0.05 + 1e-9, 0.1) if r is None else numbers("r", r)
     low, width, count = bins(r)
     if low + width * count > widest * (1 + 1e-9):
         raise GlasslibError(f"r goes beyond half the width of the cell ({widest:.2f} Å): shorten it or use more atoms")

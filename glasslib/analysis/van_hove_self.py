@@ -6,7 +6,7 @@ from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import checked, constant_cell, histogram, species_parts, symbols
 from .lags import chosen_lags, frame_pairs
-from .statistics import block_count, jackknife
+from .statistics import block_count, jackknife, numbers
 
 R = np.arange(0.05, 12.0, 0.1)  # Å
 
@@ -54,7 +54,7 @@ def van_hove_self(trajectory_or_replicas, *, r=None, time=None, origins=1000, n_
     """
     replicas = checked(trajectory_or_replicas)
     constant_cell(replicas)
-    r = R if r is None else np.asarray(r, float)
+    r = R if r is None else numbers("r", r)
     low, width, count = bins(r)
     lags = chosen_lags(replicas, time)
     names = symbols(replicas)
@@ -70,8 +70,8 @@ def van_hove_self(trajectory_or_replicas, *, r=None, time=None, origins=1000, n_
         for name, positions in species_parts(replica, frames, drift):
             found = histogram(positions, first, second, cell_of_pair, cells, low, width, count, 8)
             total[names.index(name)] += found.sum(0)
-        numbers = np.array([(replica.species == name).sum() for name in names])
-        total = (total / numbers[:, None, None]).reshape(len(names), blocks, len(lags), count)
+        atoms = np.array([(replica.species == name).sum() for name in names])
+        total = (total / atoms[:, None, None]).reshape(len(names), blocks, len(lags), count)
         sums.append(np.moveaxis(total, (1, 2), (0, 3)))
         counts.append(np.bincount(cell_of_pair, minlength=cells).reshape(blocks, len(lags)))
     fraction, sem = jackknife(np.concatenate(sums), np.concatenate(counts))

@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit, prange
 
 from ..errors import GlasslibError
+from .statistics import whole
 
 
 def wave_vectors(cell, q, width, most=150):
@@ -22,6 +23,7 @@ def wave_vectors(cell, q, width, most=150):
     (int array [vectors, 3], int array [vectors], float array [vectors])
         Multiples of the reciprocal vectors, the shell of each, and its length, 1/Å.
     """
+    most = whole("vectors", most)
     reciprocal = 2 * np.pi * np.linalg.inv(cell).T
     reach = np.ceil((q.max() + width) * np.linalg.norm(cell, axis=1) / (2 * np.pi)).astype(int)
     if np.prod(2.0 * reach + 1) > 3e8:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import GlasslibError
 from .app import Seed, app, example
 
 
@@ -28,8 +29,11 @@ def structure(
     from ..systems import random_structure
 
     made = random_structure(composition, atoms, density, temperature, seed)
-    with atomic(output) as temporary:
-        ase.io.write(temporary, made)
+    try:
+        with atomic(output) as temporary:
+            ase.io.write(temporary, made)
+    except (ase.io.formats.UnknownFileTypeError, ValueError, KeyError):
+        raise GlasslibError(f"{output}: no known format of structures: name it .extxyz, .cif, .vasp or .xyz") from None
     print(
         f"{output}: {len(made)} atoms ({made.info['rounding']:+d} to whole formula units), {made.info['density']:.3f} g/cm³"
     )

@@ -24,15 +24,18 @@ def analyse(
     timestep: Annotated[float | None, typer.Option(help="fs of a step, for LAMMPS dumps of step numbers only.")] = None,
     species: Annotated[
         str | None,
-        typer.Option(help='Symbols of LAMMPS atom types 1, 2, …, such as "O,Na,Si", for dumps without element.'),
+        typer.Option(help='Symbols of atom types 1, 2, …, such as "O,Na,Si", for files that give types only.'),
     ] = None,
 ):
     """Compute every observable of a trajectory (H5MD, LAMMPS dump, ASE); several files are replicas of one state."""
     from .. import analysis
+    from ..files import folder
     from ..trajectory import read
 
     symbols = None if species is None else [symbol.strip() for symbol in species.split(",")]
-    results = analysis.everything([read(path, interval, timestep, symbols) for path in trajectories])
+    replicas = [read(path, interval, timestep, symbols) for path in trajectories]
+    folder(out)  # rather an error now than after the analysis
+    results = analysis.everything(replicas)
     analysis.save(results, out / f"{trajectories[0].stem}.nc")
     print(analysis.summary(results))
     print(out / f"{trajectories[0].stem}.nc")
@@ -41,10 +44,10 @@ def analyse(
 @app.command(epilog=example("glasslib trace data/models/default/model.safetensors"))
 def trace(path: Path):
     """Print where an artefact came from, down to the ab initio frames."""
+    from ..files import regular
     from ..provenance import ancestry
 
-    if not path.exists():
-        raise GlasslibError(f"no such file: {path}")
+    regular(path)
     for depth, name, remark in ancestry(path):
         print(f"{'  ' * depth}{name}  [{remark}]")
 

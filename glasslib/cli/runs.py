@@ -46,7 +46,7 @@ def simulate(
         output,
         seed=seed,
         inputs=files(potential),
-        attrs={"composition": melt.info.get("composition", start)},
+        attrs={name: melt.info[name] for name in ("composition",) if name in melt.info},
     )
     print(output)
 

@@ -15,7 +15,7 @@ from ..provenance import RunRecord
 from ..trajectory import Trajectory
 from ..trajectory.h5md import plain
 from .schedule import log_frames
-from .store import LOG, Store, digest, finished, identity_of, set_aside
+from .store import LOG, Store, digest, finished, identity_of, set_aside, work_folder
 
 CHECKPOINT = 5000  # steps of the production; LAMMPS reads each checkpoint that it wrote, so that killed and unbroken runs go the same way
 PER_PS = 1 / (1000 * units.fs)  # Å/ps in ASE's unit of velocity
@@ -138,7 +138,7 @@ class _Run:
         if self.loaded is None or self.loaded[0]["identity"] == self.attrs["run"]:
             return store
         store.__exit__()
-        set_aside(self.out)
+        set_aside(work_folder(self.out))
         self.loaded = None
         return Store(self.out, len(self.engine.symbols))
 

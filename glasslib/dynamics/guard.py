@@ -43,7 +43,9 @@ class Guard:
                 raise GlasslibError(f"guard: {name} must be a number above zero, not {value!r}")
         if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
             raise GlasslibError(f"guard: every must be a whole number of at least 1, not {self.every!r}")
-        for pair, value in dict(self.distance).items():
+        if not isinstance(self.distance, dict):
+            raise GlasslibError(f'guard: distance must look like {{"Si-O": 1.0}} (Å, below 5), not {self.distance!r}')
+        for pair, value in self.distance.items():
             if (
                 len(_symbols(pair)) != 2
                 or isinstance(value, bool)

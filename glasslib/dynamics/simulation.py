@@ -74,7 +74,7 @@ class Simulation:
         ):
             return store
         store.__exit__()
-        set_aside(self.out)
+        set_aside(work_folder(self.out))
         self.loaded = None
         return Store(self.out, len(self.atoms))
 

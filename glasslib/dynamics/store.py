@@ -26,7 +26,7 @@ import numpy as np
 from ase import Atoms
 
 from ..errors import GlasslibError
-from ..files import atomic, explain, folder
+from ..files import atomic, explain, folder, room
 from ..trajectory import Trajectory
 from ..trajectory.h5md import Writer
 
@@ -133,6 +133,8 @@ class Store:
 
     def __init__(self, out, atoms):
         self.out, self.path = Path(out), work_folder(out)
+        if self.out.is_dir():
+            raise GlasslibError(f"cannot write {out}: that path is a folder: choose another name")
         folder(self.path)
         self.turn = 0
         try:
@@ -209,8 +211,11 @@ class Store:
         return found | {"step": found["step"].astype(np.int64)}
 
     def write(self, symbols, attrs, log, masses=None):
-        """The trajectory, a part at a time."""
+        """The trajectory, a part at a time; a file of that name is moved aside."""
         frames = self.frames.read()
+        room(self.out, frames.nbytes + self.log.size)
+        if self.out.exists():
+            set_aside(self.out, "another run")
         size = max(1, 64_000_000 // frames.itemsize)
         with Writer(self.out, symbols, masses=masses, attrs=attrs, log=log) as writer:
             for start in range(0, len(frames), size):
@@ -248,16 +253,16 @@ def finished(out):
         return {}
 
 
-def set_aside(out):
-    """Move the folder of another, unfinished run out of the way and say so."""
-    path, number = work_folder(out), 1
+def set_aside(path, what="an unfinished run with other settings"):
+    """Move the file or folder of another run out of the way and say so."""
+    path, number = Path(path), 1
     while (target := path.with_name(f"{path.name}.aside-{number}")).exists():
         number += 1
     try:
         path.rename(target)
     except OSError as error:
         raise explain(error, target) from None
-    print(f"{path} holds an unfinished run with other settings: moved to {target}", file=sys.stderr)
+    print(f"{path} holds {what}: moved to {target}", file=sys.stderr)
 
 
 def so_far(out):

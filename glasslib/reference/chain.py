@@ -1,5 +1,7 @@
 """From nothing to a validated potential: sample, select, label, train, validate."""
 
+import hashlib
+import warnings
 from pathlib import Path
 
 from ..errors import GlasslibError
@@ -50,7 +52,7 @@ def chain(
     Raises
     ------
     GlasslibError
-        Where labels are missing still (out of time, failed): run it again.
+        Where labels are missing still, because time was up: run it again. Frames whose label failed are left out, with a warning.
     """
     from ..potential.storage import load_model
     from ..training import evaluate, train
@@ -61,13 +63,18 @@ def chain(
     if not made_for(candidates, key):
         write_plain(candidates, sample(samples, seed, atoms, melt_ps, hold_ps, **(which or {})))
         keep_key(candidates, key)
-    key = key_of(key, labels, list(known), committee is not None)
+    key = key_of(key, labels, list(known), _weights(committee))
     if not made_for(queue, key):
         write_plain(queue, select(read_plain(candidates), labels, committee, known))
         keep_key(queue, key)
     result = label_queue(queue, out / "labels", workers, minutes, coarse, quiet=quiet)
     if result["left"]:
         raise GlasslibError(f"{len(result['left'])} of {labels} frames have no label yet: run the same again")
+    if result["failed"]:
+        warnings.warn(
+            f"{len(result['failed'])} of {labels} frames are left out, their labels failed: {', '.join(result['failed'])} (why: {out / 'labels'}/<name>.failed.json)",
+            stacklevel=2,
+        )
     wanted = {
         atoms.info["parent"] for atoms in read_plain(queue)
     }  # labels of an earlier call with other arguments stay where they are
@@ -80,6 +87,17 @@ def chain(
     errors = evaluate(load_model(path), parts["test"])
     errors.to_csv(Path(out) / "errors.csv")
     return errors
+
+
+def _weights(committee):
+    """Hash of the weights of potentials, None without any."""
+    if committee is None:
+        return None
+    known = hashlib.sha256()
+    for member in committee:
+        for name, values in sorted(member.state_dict().items()):
+            known.update(name.encode() + values.detach().cpu().numpy().tobytes())
+    return known.hexdigest()
 
 
 def _filled(frames, tries=200):

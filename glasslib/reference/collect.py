@@ -3,7 +3,9 @@
 import warnings
 from pathlib import Path
 
-from ..errors import GlasslibError
+import numpy as np
+
+from ..errors import GlasslibError, shown
 from .frames import check, read_plain, write_frames
 from .stress import TABLE, correct
 
@@ -38,9 +40,10 @@ def collect(labels="data/labels-work/early", out="data/frames/melts.extxyz", tab
             for number, atoms in enumerate(read_plain(file)):
                 atoms = correct(atoms, table)
                 check(atoms, f"{file}, frame {number}")
-                frames.setdefault(
-                    (atoms.info["parent"], int(atoms.info.get("frame", 0)), atoms.positions.tobytes()[:24]), atoms
-                )
+                of_parent = atoms.info.get("frame", 0)
+                if not isinstance(of_parent, (int, np.integer)):
+                    raise GlasslibError(f"{file}, frame {number}: frame must be a whole number, not {shown(of_parent)}")
+                frames.setdefault((atoms.info["parent"], int(of_parent), atoms.positions.tobytes()[:24]), atoms)
         except GlasslibError as error:
             if file == out:  # never write over what cannot be read
                 raise

@@ -165,7 +165,7 @@ def check(atoms, name):
     if not np.allclose(info["stress"], info["stress_raw"] + info["stress_correction"], atol=1e-7):
         fail("stress", "is not stress_raw + stress_correction")
     _check_units(atoms, fail)
-    _check_composition(atoms, fail)
+    check_composition(atoms, name)
 
 
 def _check_units(atoms, fail):
@@ -194,14 +194,17 @@ def _check_units(atoms, fail):
         fail("forces", f"do not add up to zero but to {np.round(forces.sum(0), 3).tolist()}")
 
 
-def _check_composition(atoms, fail):
+def check_composition(atoms, name):
+    """Refuse atoms that are not of the composition that the frame names."""
     try:
         unit = composition(atoms.info["composition"]).unit
     except GlasslibError:
         return  # a cluster or a defect: any name will do
     have = {symbol: int((atoms.symbols == symbol).sum()) for symbol in set(atoms.symbols)}
     if set(have) != set(unit) or len({have[s] / unit[s] for s in unit}) != 1:
-        fail("composition", f"is {atoms.info['composition']}, but the atoms are {atoms.get_chemical_formula()}")
+        raise GlasslibError(
+            f"{name}: composition is {atoms.info['composition']}, but the atoms are {atoms.get_chemical_formula()}"
+        )
 
 
 def write_frames(path, frames):

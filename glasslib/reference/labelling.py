@@ -23,7 +23,8 @@ from ..errors import GlasslibError, shown
 from ..files import folder, read_json, write_json
 from ..progress import Progress
 from . import gpaw
-from .frames import NUMBERS, TEXT, read_plain, voigt, write_plain
+from .frames import NUMBERS, TEXT, check_composition, read_plain, voigt, write_plain
+from .stress import oxide_units
 
 WORKER = "glasslib.reference.worker"
 ATTEMPTS = 5  # times that a process may end while it works on a frame
@@ -48,13 +49,15 @@ def names(frames):
                 raise GlasslibError(
                     f"queue, frame {number}: {field} must be a number not below zero, not {shown(value)}"
                 )
-        if not isinstance(atoms.info["composition"], str):
-            raise GlasslibError(f"queue, frame {number}: composition must be text")
+        for field in TEXT[:2]:
+            if not isinstance(atoms.info[field], str):
+                raise GlasslibError(f"queue, frame {number}: {field} must be text, not {shown(atoms.info[field])}")
         if not len(atoms) or 0 in atoms.numbers:
             raise GlasslibError(f"queue, frame {number}: it needs atoms of known elements")
         if not np.isfinite(atoms.positions).all() or not atoms.pbc.all() or not atoms.cell.volume > 1:
             raise GlasslibError(f"queue, frame {number}: positions must be finite and the cell periodic")
-        name = str(atoms.info["parent"])
+        check_composition(atoms, f"queue, frame {number}")
+        name = atoms.info["parent"]
         if "frame" in atoms.info:
             if not isinstance(atoms.info["frame"], (int, np.integer)):
                 raise GlasslibError(
@@ -121,6 +124,8 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
         if retry:
             (out / f"{name}.failed.json").unlink(missing_ok=True)
         _same(out / f"{name}.extxyz", atoms, level)
+        if not coarse and "dE_dlnE" not in atoms.info:  # without its stress the label would be of no use
+            oxide_units(Counter(atoms.get_chemical_symbols()), name)
     end = 0.0 if minutes is None else time.time() + 60 * minutes
     beside = Path(sys.executable).with_name(
         "mpiexec"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import GlasslibError
+from ..errors import GlasslibError, shown
 from ..files import read_json
 from .frames import voigt
 
@@ -71,7 +71,7 @@ def fit(measurements):
 def derivative(atoms, table=TABLE):
     """dE/d ln E_cut of a frame, eV: its own measurement (`info["dE_dlnE"]`) or the sum over its oxide units."""
     if "dE_dlnE" in atoms.info:
-        return float(atoms.info["dE_dlnE"])
+        return _number(atoms.info["dE_dlnE"], atoms.info.get("parent", "frame"))
     content = read_json(table)
     if atoms.info.get("level") != content["level"]:
         raise GlasslibError(
@@ -81,6 +81,12 @@ def derivative(atoms, table=TABLE):
     contribution, _ = fit(content["measurements"])
     counts = {s: int((atoms.symbols == s).sum()) for s in set(atoms.symbols)}
     return float(oxide_units(counts, atoms.info.get("parent", "frame")) @ [contribution[o] for o in OXIDES])
+
+
+def _number(value, name):
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+        raise GlasslibError(f"{name}: dE_dlnE must be a number (eV), not {shown(value)}")
+    return float(value)
 
 
 def correct(atoms, table=TABLE):
@@ -95,6 +101,8 @@ def correct(atoms, table=TABLE):
     raw = atoms.info.get("stress" if kind == "raw" else "stress_raw")
     if np.shape(raw) != (3, 3):
         raise GlasslibError(f"{name}: {'stress' if kind == 'raw' else 'stress_raw'} is missing or not 3 x 3")
+    if not atoms.pbc.all() or not atoms.cell.volume > 1:
+        raise GlasslibError(f"{name}: a stress needs a cell that is periodic in three dimensions")
     out = atoms.copy()
     correction = 2 / 3 * derivative(atoms, table) / atoms.get_volume() * np.eye(3) + 0.0  # no minus zero in the file
     out.info.update(

@@ -6,7 +6,7 @@ potential lacks to the labels (Δ-learning, Ramakrishnan et al., J. Chem. Theory
 the labels (`foundation`). On the test frames the correlation of their errors is 0.1.
 """
 
-from contextlib import nullcontext
+from concurrent.futures import as_completed
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -25,8 +25,10 @@ from ..provenance import RunRecord, keep_key, key_of, made_for
 from ..reference.frames import read_plain, write_plain
 from .config import TrainConfig
 from .foundation import REFINE, Foundation, refine
+from .foundation import need_installed as need_foundation
+from .frames import labels
 from .loop import one_thread, train
-from .xtb import Corrected, difference, labelled, xtb
+from .xtb import Corrected, difference, labelled, need_installed, xtb
 
 DELTA = TrainConfig(epochs=110, batch=2, huber=1.0, average=0.99, warmup=50)
 STUDENT = TrainConfig(epochs=110, batch=2, huber=1.0, average=0.998, warmup=100)
@@ -149,6 +151,15 @@ def distil(
     """
     if not frames or not melts:
         raise GlasslibError("distillation needs labelled frames and melts: give at least one of each")
+    if min(deltas, refined, members) < 0 or not deltas + refined:
+        raise GlasslibError("distillation needs at least one teacher: deltas or refined must be above zero")
+    for kind, part in (("frame", frames), ("melt", melts), ("test frame", test)):
+        for number, atoms in enumerate(part):
+            if labels(atoms, f"{kind} {number}")[2] is None:
+                raise GlasslibError(f"{kind} {number} has no stress: label it again, melts by `glasslib melts`")
+    need_installed()
+    if refined:
+        need_foundation()
     out = folder(out)
     bases = _bases(frames, out / "bases.extxyz", xtb)
     base = Corrected(frames, bases, smooth=SMOOTH)
@@ -234,10 +245,16 @@ def _trained(inputs, function, *arguments):
 
 
 def _all(jobs, workers, title=None):
-    """What several jobs return, each given by its function and arguments."""
-    with pool(workers) if workers > 1 else nullcontext() as processes:
-        made = [processes.submit(*job).result if processes else partial(*job) for job in jobs]
-        return [one() for one in (progress(made, title, "parts") if title else made)]
+    """What several jobs return, each given by its function and arguments; the first error ends them all."""
+    if workers == 1:
+        made = (function(*arguments) for function, *arguments in jobs)
+        return list(progress(made, title, "parts", len(jobs)) if title else made)
+    with pool(workers) as processes:
+        made = [processes.submit(*job) for job in jobs]
+        done = as_completed(made)
+        for one in progress(done, title, "parts", len(jobs)) if title else done:
+            one.result()
+        return [one.result() for one in made]
 
 
 def compare(teachers, student, committee, test, bases):
@@ -246,8 +263,8 @@ def compare(teachers, student, committee, test, bases):
     Returns
     -------
     pandas.DataFrame
-        Index: potential; force_rmse (meV/Å), energy_rmse (meV/atom), pressure_rmse (GPa), correlation of the errors of the forces with those of the refined
-        SevenNet-0.
+        Index: potential; force_rmse (meV/Å), energy_rmse (meV/atom), pressure_rmse (GPa), correlation of the errors of the forces with those of the last
+        teacher, SevenNet-0 where there is one.
     """
     names = ["GFN1-xTB + pairs"]
     names += [f"GFN1-xTB + pairs + PaiNN {number}" for number in range(1, len(teachers.deltas) + 1)]
@@ -270,8 +287,8 @@ def compare(teachers, student, committee, test, bases):
         name: np.concatenate([np.ravel(a[1] - b[1]) for a, b in zip(made, truth, strict=True)])
         for name, made in found.items()
     }
-    refined = wrong[names[-1]]
-    return table.assign(correlation=[np.corrcoef(refined, wrong[name])[0, 1] for name in table.index])
+    last = wrong[names[-1]]
+    return table.assign(correlation=[np.corrcoef(last, wrong[name])[0, 1] for name in table.index])
 
 
 def _errors(made, truth):

@@ -70,7 +70,8 @@ def difference(energies, weights, frame, config, norm, step=STEP):
     by_energy, by_forces, by_virial = torch.autograd.grad(sum(terms.values()), outputs)
     change = by_forces[frame.left] - by_forces[frame.right]
     change += torch.einsum("pi,pij->pj", frame.vector, by_virial.repeat_interleave(frame.n_pairs, 0))
-    h = step / largest(change.norm(dim=1).max()).clamp_min(1e-20)
+    most = change.norm(dim=1).max() if len(change) else torch.zeros(())  # atoms alone have no pairs
+    h = step / largest(most).clamp_min(1e-20)
     for w in weights:
         w.grad /= -h
     atoms = energies(frame, frame.vector + h * change, True)

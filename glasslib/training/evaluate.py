@@ -73,7 +73,7 @@ def _predict(model, atoms):
         )
     copy = atoms.copy()
     copy.calc = model
-    stress = copy.get_stress(voigt=False) if atoms.pbc.any() else np.full((3, 3), np.nan)
+    stress = copy.get_stress(voigt=False) if atoms.pbc.all() else np.full((3, 3), np.nan)
     return copy.get_potential_energy(), copy.get_forces(), stress
 
 

@@ -6,7 +6,6 @@ teaches and does not simulate. A pair potential takes away what differs between 
 basis); refinement is left with the rest.
 """
 
-import hashlib
 import importlib.util
 import logging
 import warnings
@@ -34,6 +33,12 @@ def installed():
     return importlib.util.find_spec("sevenn") is not None
 
 
+def need_installed():
+    """GlasslibError where SevenNet is missing."""
+    if not installed():
+        raise GlasslibError("SevenNet is not installed: pip install 'glasslib[foundation]'")
+
+
 class Foundation:
     """SevenNet-0 for labelling and for training.
 
@@ -44,8 +49,7 @@ class Foundation:
     """
 
     def __init__(self, weights=None):
-        if not installed():
-            raise GlasslibError("SevenNet is not installed: pip install 'glasslib[foundation]'")
+        need_installed()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from sevenn.util import load_checkpoint, pretrained_name_to_path
@@ -126,11 +130,7 @@ class Refinement(Training):
         return self.teacher.network, *parts
 
     def _identity(self, start):
-        digest = hashlib.sha256()
-        for one in self.train + self.validation:
-            for tensor in (one.species, one.vector, one.energy, one.forces):
-                digest.update(tensor.numpy().tobytes())
-        return {"config": self.config.asdict(), "frames": digest.hexdigest(), "initial": [NAME]}
+        return super()._identity([]) | {"initial": [NAME]}
 
     def _gradients(self, frames, norm):
         kept, sums = [torch.zeros_like(w) for w in self.weights], dict.fromkeys(TERMS, 0.0)

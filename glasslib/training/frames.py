@@ -59,7 +59,10 @@ def labels(atoms, name="frame"):
     for key in ("energy", "forces"):
         if key not in results:
             raise GlasslibError(f"{name} has no {key}: label it, or leave it out")
-    virial = atoms.get_stress(voigt=False) * atoms.get_volume() if "stress" in results else None
+    periodic = (
+        atoms.pbc.all() and "stress" in results
+    )  # the stress of a slab or a molecule depends on how much vacuum is counted
+    virial = atoms.get_stress(voigt=False) * atoms.get_volume() if periodic else None
     for key, value in (("energy", results["energy"]), ("forces", results["forces"]), ("stress", virial)):
         if value is not None and not np.all(np.isfinite(value)):
             raise GlasslibError(f"{name} has a {key} that is not finite: leave it out")

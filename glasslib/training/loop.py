@@ -120,15 +120,19 @@ class Training:
         species = started.species if started else self.config.species
         cutoff = started.cutoff if started else self.config.cutoff
         data = prepare(frames_train, species, cutoff), prepare(frames_validation, species, cutoff)
-        self.potential = new_potential(self.config, started, species_energies(data[0], species), force_rms(data[0]))
+        self.potential = new_potential(
+            self.config, started, species_energies(data[0], species), force_rms(data[0]) or 1.0
+        )
         return self.potential.network, *([fixed_part(self.potential, frame) for frame in part] for part in data)
 
     def _identity(self, start):
         """What a checkpoint must have in common with this run."""
         digest = hashlib.sha256()
-        for frame in self.train + self.validation:
-            for tensor in (frame.species, frame.vector, frame.energy, frame.forces):
-                digest.update(tensor.numpy().tobytes())
+        for part in (self.train, self.validation):
+            for one in part:
+                for tensor in (one.species, one.vector, one.energy, one.forces, one.virial, one.has_virial):
+                    digest.update(tensor.numpy().tobytes())
+            digest.update(b"|")
         return {
             "config": self.config.asdict(),
             "frames": digest.hexdigest(),
@@ -270,6 +274,7 @@ class Training:
         if self.outdated:
             shutil.rmtree(self.out / "checkpoints")
             self.outdated = False
+        record_path(self.out / "model.safetensors").unlink(missing_ok=True)  # of a training before this one
         save_checkpoint(self.out / "checkpoints", self.epoch, tensors, state)
 
     def _restore(self):

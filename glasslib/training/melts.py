@@ -16,7 +16,7 @@ from ..reference.active import explore
 from ..reference.frames import read_plain, write_plain
 from ..reference.sampling import POTENTIALS, states
 from ..systems import density, random_structure
-from .xtb import xtb
+from .xtb import FailedError, need_installed, xtb
 
 RANDOM = "random"
 TIMESTEP = 2.0  # fs
@@ -129,6 +129,7 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
     """
     from ..potential import files
 
+    need_installed()
     out = Path(out)
     name = name or Path(potential).stem
     if not name.replace("_", "").isalnum():
@@ -155,6 +156,8 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
                 for finished in as_completed([processes.submit(_melt, *job) for job in left]):
                     bar.update(note=finished.result())
     made = [atoms for *_, path in jobs if path.stat().st_size for atoms in read_plain(path)]
+    if not made:
+        raise GlasslibError(f"GFN1-xTB converges for no frame of these melts: remove {parts} and take other states")
     write_plain(out, made)
     record.save(out)
     return made
@@ -171,7 +174,7 @@ def _melt(state, potential, path):
     for atoms in configurations(state, potential, calculator):
         try:
             made = xtb(atoms)
-        except GlasslibError:  # charges that do not converge: one frame less
+        except FailedError:  # charges that do not converge: one frame less
             continue
         if np.abs(made.get_forces()).max() < LARGEST:
             labelled.append(made)

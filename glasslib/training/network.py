@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import torch
 
+from ..errors import GlasslibError
 from ..potential.model import Potential
 from ..potential.painn import PaiNN
+from .config import LANES
 from .messages import interleave, messages
 
 
@@ -15,6 +17,10 @@ def new_potential(config, started, energies, scale):
     A fresh one has the sizes of `config` and the energy unit `scale` Å times the force rms; a refined one keeps its own.
     """
     if started is not None:
+        if config.engine == "fast" and started.network.config.features % LANES:
+            raise GlasslibError(
+                f"the initial model has {started.network.config.features} features, no multiple of {LANES}: train it with engine='reference'"
+            )
         return Potential(started.network, energies, started.scale)
     sizes = {key: getattr(config, key) for key in ("species", "features", "interactions", "radial", "cutoff")}
     return Potential(PaiNN(**sizes), energies, scale)

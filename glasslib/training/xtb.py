@@ -24,18 +24,29 @@ def installed():
     return importlib.util.find_spec("tblite") is not None
 
 
+def need_installed():
+    """GlasslibError where tblite is missing."""
+    if not installed():
+        raise GlasslibError("tblite is not installed: pip install 'glasslib[xtb]'")
+
+
+class FailedError(GlasslibError):
+    """A structure for which there are no labels."""
+
+
 def xtb(atoms):
     """A copy of `atoms` labelled by GFN1-xTB: energy (eV), forces (eV/Å) and stress (eV/Å³).
 
     Raises
     ------
     GlasslibError
-        Where tblite is not installed, or the charges do not converge.
+        Where tblite is not installed.
+    FailedError
+        Where the charges do not converge.
     """
-    try:
-        from tblite.ase import TBLite
-    except ImportError:
-        raise GlasslibError("tblite is not installed: pip install 'glasslib[xtb]'") from None
+    need_installed()
+    from tblite.ase import TBLite
+
     work = atoms.copy()
     work.calc = TBLite(
         method="GFN1-xTB", verbosity=0, max_iterations=ITERATIONS, electronic_temperature=TEMPERATURE, cache_api=False
@@ -45,7 +56,7 @@ def xtb(atoms):
             warnings.simplefilter("ignore", DeprecationWarning)
             energy, forces, stress = work.get_potential_energy(), work.get_forces(), work.get_stress()
     except Exception as error:  # tblite raises what its Fortran says, of no class of its own
-        raise GlasslibError(f"GFN1-xTB failed: {str(error).strip()[:200]}") from None
+        raise FailedError(f"GFN1-xTB failed: {str(error).strip()[:200]}") from None
     return labelled(atoms, energy, forces, stress)
 
 
@@ -53,7 +64,7 @@ def labelled(atoms, energy, forces, stress):
     """A copy of `atoms` with these labels (eV, eV/Å, Voigt eV/Å³)."""
     for name, value in (("energy", energy), ("forces", forces), ("stress", stress)):
         if not np.isfinite(value).all():
-            raise GlasslibError(f"the {name} is not finite")
+            raise FailedError(f"the {name} is not finite")
     made = atoms.copy()
     made.calc = SinglePointCalculator(made, energy=float(energy), forces=np.array(forces), stress=np.array(stress))
     return made

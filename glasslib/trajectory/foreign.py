@@ -8,6 +8,7 @@ from ase.data import atomic_masses, chemical_symbols
 
 from ..errors import GlasslibError
 from ..files import checked_xyz, regular
+from .h5md_reader import read_h5md
 from .trajectory import Trajectory
 from .wrapping import crossings, unwrap
 
@@ -26,7 +27,7 @@ def read(path, interval=None, timestep=None, species=None):
     timestep : float, optional
         fs of one integration step, for LAMMPS dumps that give only step numbers.
     species : list of str, optional
-        Symbols of LAMMPS's atom types 1, 2, …, for dumps without the column `element`.
+        Symbols of the atom types 1, 2, …, for LAMMPS dumps and H5MD files that give types only.
 
     Returns
     -------
@@ -50,9 +51,11 @@ def read(path, interval=None, timestep=None, species=None):
     except OSError as error:
         raise GlasslibError(f"cannot read {path}: {error.strerror}") from None
     if head.startswith(b"\x89HDF"):
-        return Trajectory.open(path)
+        if timestep is not None:
+            raise GlasslibError(f"{path} is no LAMMPS dump: timestep has no meaning for it, leave it out")
+        return read_h5md(path, _symbols(species), interval)
     try:
-        trajectory = _read(path, head, interval, timestep, species)
+        trajectory = _read(path, head, interval, timestep, _symbols(species))
     except GlasslibError as error:  # of the checks that do not know where the numbers come from
         raise error if str(path) in str(error) else GlasslibError(f"{path}: {error}") from None
     trajectory.path = path
@@ -62,7 +65,12 @@ def read(path, interval=None, timestep=None, species=None):
 def _read(path, head, interval, timestep, species):
     """Trajectory of a file that begins with the bytes `head`, see read()."""
     if head.startswith(b"ITEM:"):
+        if interval is not None:
+            raise GlasslibError(f"{path} is a LAMMPS dump, which gives steps: pass timestep (fs) in place of interval")
         return read_lammps(path, timestep, species)
+    for name, value in (("timestep", timestep), ("species", species)):
+        if value is not None:
+            raise GlasslibError(f"{path} is no LAMMPS dump: {name} has no meaning for it, leave it out")
     if head.startswith(b"- of Ulm") or path.suffix in (".xyz", ".extxyz"):
         if not head.startswith(b"- of Ulm"):
             checked_xyz(path)
@@ -75,6 +83,18 @@ def _read(path, head, interval, timestep, species):
     raise GlasslibError(
         f"{path} is neither H5MD, a LAMMPS text dump, an ASE .traj nor an .xyz/.extxyz: convert it to one of them"
     )
+
+
+def _symbols(species):
+    """Symbols of atom types as a list, checked."""
+    if species is None:
+        return None
+    symbols = species.split(",") if isinstance(species, str) else list(species)
+    symbols = [symbol.strip() if isinstance(symbol, str) else symbol for symbol in symbols]
+    strange = [symbol for symbol in symbols if symbol not in chemical_symbols[1:]]
+    if strange or not symbols:
+        raise GlasslibError(f"species must be chemical symbols, one for each atom type, not {species!r}")
+    return symbols
 
 
 def from_images(cls, images, time=None, wrapped=None, **options):
@@ -257,10 +277,15 @@ def _lammps_atoms(columns, cell, origin, species):
 
 
 def _lammps_symbols(columns, species):
-    if "element" in columns:
+    labels = columns.get("type", [])
+    if species is None and labels and all(label in chemical_symbols[1:] for label in labels):  # of LAMMPS's `labelmap`
+        return labels
+    if species is None and "element" in columns:
         return columns["element"]
-    if species is not None and "type" in columns:
-        types = [int(t) for t in columns["type"]]
+    if species is not None and "type" not in columns:
+        raise GlasslibError("species stand for atom types, but the dump has no column type: leave species out")
+    if species is not None:
+        types = [int(t) for t in labels]
         if not 0 < min(types) <= max(types) <= len(species):
             raise GlasslibError(
                 f"atom types {min(types)} to {max(types)} but {len(species)} species: pass one for each type"

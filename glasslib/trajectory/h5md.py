@@ -12,6 +12,7 @@ Positions are chunked by some frames and carry a checksum (Fletcher 32), so that
 """
 
 import json
+import re
 from pathlib import Path
 
 import h5py
@@ -74,7 +75,9 @@ class Writer:
             kind, error, trace = type(closing), closing, closing.__traceback__
         if not self._whole.__exit__(kind, error, trace) and kind is not None:
             if isinstance(error, (OSError, RuntimeError)):
-                raise explain(OSError(getattr(error, "errno", None), str(error)), self.path) from error
+                number = re.search(r"errno = (\d+)", str(error))  # HDF5 says it in words only
+                number = getattr(error, "errno", None) or (int(number[1]) if number else None)
+                raise explain(OSError(number, str(error)), self.path) from error
             raise error
 
     def append(self, positions, cell, time, step=None):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from ase.data import chemical_symbols
+from ase.data import atomic_masses, chemical_symbols
 
 from ..errors import GlasslibError, shown
 from ..files import regular
@@ -81,20 +81,26 @@ class Lazy:
         return values if self._atoms is None else values[:, self._atoms]
 
 
-def read_h5md(path):
+def read_h5md(path, species=None, interval=None):
     """Open an H5MD file of this library or another (positions with `image` flags, fixed time steps, nm and fs are understood).
 
     A file of another program without `image` flags is read through once: where atoms jump by more than half a cell vector between two
     frames, positions are wrapped and are unwrapped by the minimum image. Files of glasslib are unwrapped; their frames may lie far apart.
+    `species` are the symbols of atom types 1, 2, … where the file numbers its species, `interval` the ps between frames where it gives no time.
     """
     path = Path(path)
     regular(path)
     try:
         file = h5py.File(path, "r")
     except OSError:
+        with open(path, "rb") as stream:
+            if not stream.read(8).startswith(b"\x89HDF"):
+                raise GlasslibError(
+                    f"{path} is no HDF5 file: open other formats with glasslib.trajectory.read"
+                ) from None
         raise GlasslibError(f"{path} is not a complete HDF5 file: restore it or run it again") from None
     try:
-        return _read(file, path)
+        return _read(file, path, species, interval)
     except GlasslibError:
         file.close()
         raise
@@ -114,7 +120,7 @@ def read_h5md(path):
         ) from None
 
 
-def _read(file, path):
+def _read(file, path, symbols, interval):
     name = _group_name(file, path)
     position = _dataset(file, f"{name}/position/value", path)
     if position.ndim != 3 or position.shape[2] != 3 or 0 in position.shape or position.dtype.kind != "f":
@@ -126,9 +132,14 @@ def _read(file, path):
         raise GlasslibError(f"{path}: {frames} frames of {atoms} atoms are more than a trajectory may have")
     step = _regular(file, f"{name}/position/step", frames, path)
     time = _regular(file, f"{name}/position/time", frames, path)
+    if time is None and interval is None:
+        raise GlasslibError(f"{path}: {name}/position/time is missing: pass interval, the ps between frames")
+    if time is not None and interval is not None:
+        raise GlasslibError(f"{path} says its own times: leave out interval")
     if time is None:
-        raise GlasslibError(f"{path}: {name}/position/time is missing")
-    time = time * _scale(_dataset(file, f"{name}/position/time", path), TIME, path)
+        time = np.arange(frames) * float(interval)
+    else:
+        time = time * _scale(_dataset(file, f"{name}/position/time", path), TIME, path)
     cell = _cells(file, name, frames, path)
     image = None if _part(file, f"{name}/image/value", path) is None else _dataset(file, f"{name}/image/value", path)
     if image is not None and image.shape != position.shape:
@@ -143,7 +154,7 @@ def _read(file, path):
         step = None if step is None else checked_step(step.astype(np.int64), frames)
         part = Lazy(position, scale, str(path), image=image, cells=cell)
         trajectory = Trajectory(
-            part, _species(file, name, atoms, path), cell, time, step=step, masses=masses, attrs=_attributes(file, path), log=_log(file, path)
+            part, _species(file, name, atoms, path, symbols, masses), cell, time, step=step, masses=masses, attrs=_attributes(file, path), log=_log(file, path)
         )  # fmt: skip
         if image is None and not _ours(file, path):
             image = image_flags(trajectory, _periodic(file, name, path))
@@ -261,18 +272,40 @@ def _text(value):
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def _species(file, name, atoms, path):
+def _species(file, name, atoms, path, given, masses):
     dataset = _dataset(file, f"{name}/species", path)
     if dataset.shape not in ((atoms,), (1, atoms)):
         raise GlasslibError(f"{path}: {dataset.name} must have {atoms} values")
     values = dataset[()].reshape(-1)
     names = h5py.check_enum_dtype(dataset.dtype)
+    if given is not None and (names or values.dtype.kind not in "iu"):
+        raise GlasslibError(f"{path} names its species: leave out species")
+    if given is not None:
+        if not 0 < values.min() <= values.max() <= len(given):
+            raise GlasslibError(
+                f"{path}: atom types {values.min()} to {values.max()} but {len(given)} species: one for each type"
+            )
+        return [given[int(v) - 1] for v in values]
     if names:
         symbols = {number: symbol for symbol, number in names.items()}
         return [symbols.get(int(v), "?") for v in values]
-    if dataset.dtype.kind in "iu":
+    if dataset.dtype.kind in "iu":  # identifiers, says the standard: atomic numbers or types
+        _check_numbers(values, masses, path)
         return [chemical_symbols[int(v)] if 0 < v < len(chemical_symbols) else "?" for v in values]
     return [v.decode() if isinstance(v, bytes) else str(v) for v in values]
+
+
+def _check_numbers(values, masses, path):
+    """Refuse species that are numbered in another way than by atomic number."""
+    if masses is not None:
+        near = np.abs(atomic_masses[np.clip(values, 0, len(atomic_masses) - 1)] - masses) < 0.5
+        wrong = not near.all()
+    else:
+        wrong = np.array_equal(np.unique(values), np.arange(1, len(np.unique(values)) + 1))
+    if wrong:
+        raise GlasslibError(
+            f"{path} numbers its species by type, not by atomic number: pass species, the symbols of types 1, 2, … (--species)"
+        )
 
 
 def _attributes(file, path):

@@ -43,7 +43,7 @@ LAMMPS = {
     "position infinite": ("finite number", swapped("4 4 4", "4 inf 4")),
     "position a word": ("damaged", swapped("4 4 4", "4 east 4")),
     "no positions": ("no positions", swapped("id element x y z", "id element vx vy vz", 2)),
-    "no species": ("element", swapped("id element x y z", "id type x y z", 2).replace("O", "1", 0)),
+    "no species": ("element", swapped("id element x y z", "id type x y z", 2).replace(ROWS, "1 1 1 1 1\n2 2 4 4 4\n3 3 7 7 7\n")),
     "unknown species": ("symbol", swapped("Na", "Xx", 2)),
     "mass of no element": ("mass", swapped("id element x", "id mass x", 2).replace("1 O ", "1 1e4 ")),
     "one id twice": ("one id", swapped("2 Na", "1 Na")),
