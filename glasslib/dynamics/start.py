@@ -3,11 +3,15 @@
 from pathlib import Path
 
 from ..errors import GlasslibError
+from ..potential.classical import PMMCS, Classical
 from ..systems import composition, random_structure
 
 
 def starting_structure(start, atoms, temperature, seed, calculator, density=None):
     """A structure from a file, or a random one of a composition, relaxed until nothing pushes hard.
+
+    Random atoms are first relaxed by PMMCS, where that has parameters for them: coordinations that no melt has lie far outside what a network was
+    trained on, and one start in twenty ended in a hole of its energy.
 
     Parameters
     ----------
@@ -40,8 +44,10 @@ def starting_structure(start, atoms, temperature, seed, calculator, density=None
     except GlasslibError as error:
         raise GlasslibError(f"{start} is no file, and no composition either: {error}") from None
     melt = random_structure(str(start), atoms, density=density, temperature=temperature, seed=seed)
-    melt.calc = calculator
-    FIRE(melt, logfile=None).run(fmax=3.0, steps=200)
+    gentle = [Classical("pmmcs")] if set(melt.symbols) <= set(PMMCS) else []
+    for potential in (*gentle, calculator):
+        melt.calc = potential
+        FIRE(melt, logfile=None).run(fmax=3.0, steps=200)
     return melt
 
 
