@@ -71,7 +71,8 @@ def against_time(results, variable, label, *, log=False, select=None, level=None
     for exponent, text, time, height in slopes:
         span = np.array([time, time * 10**0.8])
         axes[0, 0].plot(span, height * (span / time) ** exponent, color="black", lw=0.9)
-        axes[0, 0].annotate(text, (span[1], height * (span[1] / time) ** exponent), fontsize=8, va="center")
+        low = 0.4 * height * (span[1] / time) ** exponent  # below the line, where no curve crosses it
+        axes[0, 0].annotate(text, (span[1], low), fontsize=8, va="top", ha="left")
     for ax, name in zip(axes[0], species, strict=True):
         ax.set_title(name, color=colour(name), fontweight="bold")
     return finish(figure, axes, rows, colours, results, title, x="lag time (ps)", y=label)

@@ -5,6 +5,7 @@ colour-blind. Bands and bars are one standard error.
 """
 
 import json
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -160,7 +161,8 @@ def heading(figure, results, title):
 def finish(figure, axes, rows, colours, results, title, *, x, y):
     """What a grid of panels has around it: labels of both axes, names of the rows, temperatures, and a heading."""
     figure.supxlabel(x, fontsize=9.5)
-    figure.supylabel(y, fontsize=9.5)
+    # a single row is too low for a long label
+    figure.supylabel(textwrap.fill(y, 20) if len(rows) == 1 else y, fontsize=9.5, multialignment="center")
     row_names(axes, rows)
     temperature_legend(figure, colours)
     heading(figure, results, title)
