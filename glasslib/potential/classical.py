@@ -9,7 +9,7 @@ SHIK, Sundararaman, Huang, Ispas & Kob, J. Chem. Phys. 148, 194504 (2018) and 15
 
 with γ = 0.2 Å, each term zero beyond its cutoff c, and the charge of oxygen such that the cell is neutral.
 
-LAMMPS takes cubic splines through 8,000 points of each pair's energy and slope, several times faster than formulas; they put forces off by less than
+LAMMPS takes cubic splines through 8,000 points of each pair’s energy and slope, two (PMMCS) and five (SHIK) times faster than formulas; they put forces off by less than
 1e-6 eV/Å. PMMCS ends with a step at 5.5 Å, of 6 meV between oxygens; the splines take 1 mÅ for it.
 """
 
