@@ -8,8 +8,9 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from glasslib.errors import GlasslibError
+from glasslib.potential.classical import Classical
 from glasslib.reference import chain, gpaw
-from glasslib.reference.chain import tiny
+from glasslib.reference.chain import _voice, tiny
 from glasslib.reference.frames import read_plain
 from glasslib.reference.labelling import names
 from glasslib.reference.sampling import COMPOSITIONS, State, melt, states
@@ -170,3 +171,10 @@ def test_the_chain_asked_for_something_else_makes_it_anew(tmp_path, monkeypatch)
             chain.chain(tmp_path, samples, labels, seed=seed)
         assert len(read_plain(tmp_path / "candidates.extxyz")) == samples
         assert {atoms.info["parent"].split("-")[0] for atoms in read_plain(tmp_path / "queue.extxyz")} == {f"s{seed}"}
+
+
+def test_committees_are_told_from_each_other_by_what_they_say():
+    frames = [random_structure("NS2", 27, seed=seed) for seed in range(2)]
+    one, same, other = ([Classical("shik"), Classical(name)] for name in ("pmmcs", "pmmcs", "shik"))
+    assert _voice(None, frames) is None
+    assert _voice(one, frames) == _voice(same, frames) != _voice(other, frames)

@@ -1,8 +1,9 @@
 """From nothing to a validated potential: sample, select, label, train, validate."""
 
-import hashlib
 import warnings
 from pathlib import Path
+
+import numpy as np
 
 from ..errors import GlasslibError
 from ..files import folder
@@ -11,7 +12,7 @@ from .collect import collect
 from .frames import read_plain, write_plain
 from .labelling import label_queue
 from .sampling import sample
-from .selection import select
+from .selection import force_spread, select
 from .splits import split
 
 TINY = {"compositions": ("SiO2",), "temperatures": (2000, 3000), "potentials": ("pmmcs",)}
@@ -63,7 +64,7 @@ def chain(
     if not made_for(candidates, key):
         write_plain(candidates, sample(samples, seed, atoms, melt_ps, hold_ps, **(which or {})))
         keep_key(candidates, key)
-    key = key_of(key, labels, list(known), _weights(committee))
+    key = key_of(key, labels, list(known), _voice(committee, read_plain(candidates)))
     if not made_for(queue, key):
         write_plain(queue, select(read_plain(candidates), labels, committee, known))
         keep_key(queue, key)
@@ -89,15 +90,9 @@ def chain(
     return errors
 
 
-def _weights(committee):
-    """Hash of the weights of potentials, None without any."""
-    if committee is None:
-        return None
-    known = hashlib.sha256()
-    for member in committee:
-        for name, values in sorted(member.state_dict().items()):
-            known.update(name.encode() + values.detach().cpu().numpy().tobytes())
-    return known.hexdigest()
+def _voice(committee, candidates):
+    """What tells a committee from another, whatever its kind: its disagreement on some candidates; None without one."""
+    return None if committee is None else np.round(force_spread(candidates[:3], committee), 6).tolist()
 
 
 def _filled(frames, tries=200):
