@@ -134,12 +134,14 @@ def test_a_run_writes_the_frames_of_its_schedule_with_their_times(tmp_path):
             "output": "log",
             "block": 0.04,
             "per_decade": 4,
+            "interval": 0.03,
         },
     ]
     run = Trajectory.open(
         dynamics.run(copper(), EMT(), stages, tmp_path / "a.h5", quiet=True, attrs={"composition": "Cu"})
     )
-    expected = np.union1d(20 + np.arange(0, 51, 5), 70 + log_frames(50, 20, 4))
+    even, spread = 20 + np.arange(0, 51, 5), 70 + np.union1d(log_frames(50, 20, 4), np.arange(0, 51, 15))
+    expected = np.union1d(even, spread)
     assert np.array_equal(run.step, expected)
     assert np.allclose(run.time, 0.02 + (expected - 20) * 0.002)
     assert (run.attrs["ensemble"], run.attrs["temperature"], run.attrs["timestep"], run.attrs["composition"]) == (

@@ -210,31 +210,28 @@ def runs(first, second):
 
 @njit(parallel=True, cache=True)
 def moments(positions, first, second, values, groups):
-    """Sums of r² and r⁴."""
+    """Sums of r², and of r⁴ where two numbers are asked for (`values` is 2, or 2 and 4)."""
     atoms, n = positions.shape[0], len(first)
     border = runs(first, second)
-    out = np.zeros((groups, 2, n))
+    out = np.zeros((groups, len(values), n))
     for g in prange(groups):
-        squares, fourths = out[g, 0], out[g, 1]
+        squares, fourths = out[g, 0], out[g, -1]
         for atom in range(g * atoms // groups, (g + 1) * atoms // groups):
             for run in range(len(border) - 1):
                 p, size = border[run], border[run + 1] - border[run]
                 i, j = first[p], second[p]
-                x0, y0, z0 = (
-                    positions[atom, 0, i : i + size],
-                    positions[atom, 1, i : i + size],
-                    positions[atom, 2, i : i + size],
-                )
-                x1, y1, z1 = (
-                    positions[atom, 0, j : j + size],
-                    positions[atom, 1, j : j + size],
-                    positions[atom, 2, j : j + size],
-                )
+                x0, x1 = positions[atom, 0, i : i + size], positions[atom, 0, j : j + size]
+                y0, y1 = positions[atom, 1, i : i + size], positions[atom, 1, j : j + size]
+                z0, z1 = positions[atom, 2, i : i + size], positions[atom, 2, j : j + size]
                 second_moment, fourth_moment = squares[p : p + size], fourths[p : p + size]
-                for k in range(size):
-                    square = (x1[k] - x0[k]) ** 2 + (y1[k] - y0[k]) ** 2 + (z1[k] - z0[k]) ** 2
-                    second_moment[k] += square
-                    fourth_moment[k] += square * square
+                if len(values) == 1:
+                    for k in range(size):
+                        second_moment[k] += (x1[k] - x0[k]) ** 2 + (y1[k] - y0[k]) ** 2 + (z1[k] - z0[k]) ** 2
+                else:
+                    for k in range(size):
+                        square = (x1[k] - x0[k]) ** 2 + (y1[k] - y0[k]) ** 2 + (z1[k] - z0[k]) ** 2
+                        second_moment[k] += square
+                        fourth_moment[k] += square * square
     return out
 
 

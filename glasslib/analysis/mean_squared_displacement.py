@@ -33,7 +33,7 @@ def mean_squared_displacement(trajectory_or_replicas, *, time=None, origins=1000
         Where the cell changes, replicas differ, or there is one frame only.
     """
     replicas = checked(trajectory_or_replicas)
-    pairs, values = correlate(replicas, moments, 0.0, 2, time, origins, drift)
+    pairs, values = correlate(replicas, moments, 2, 1, time, origins, drift)
     sums, counts = block_sums(pairs, [v[:, 0] for v in values], block_count(replicas, n_blocks))
     msd, sem = jackknife(sums, counts)
     options = {"time": time, "origins": origins, "n_blocks": n_blocks, "drift": drift}

@@ -27,7 +27,7 @@ def non_gaussian(trajectory_or_replicas, *, time=None, origins=1000, n_blocks=No
     A. Rahman, Phys. Rev. 136, A405 (1964).
     """
     replicas = checked(trajectory_or_replicas)
-    pairs, values = correlate(replicas, moments, 0.0, 2, time, origins, drift)
+    pairs, values = correlate(replicas, moments, (2, 4), 2, time, origins, drift)
     sums, counts = block_sums(pairs, values, block_count(replicas, n_blocks))
     alpha, sem = jackknife(sums, counts, ratio)
     options = {"time": time, "origins": origins, "n_blocks": n_blocks, "drift": drift}

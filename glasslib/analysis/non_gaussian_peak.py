@@ -105,7 +105,7 @@ def block_moments(trajectory_or_replicas, smallest_time, origins, drift):
     """(replicas, lag times [lags], means of r² and r⁴ [blocks, species, 2, lags]) for the lag times that every block has."""
     replicas = checked(trajectory_or_replicas)
     blocks = 1 if len(replicas) >= 5 else BLOCKS
-    pairs, values = correlate(replicas, moments, 0.0, 2, None, origins, drift)
+    pairs, values = correlate(replicas, moments, (2, 4), 2, None, origins, drift)
     sums, counts = block_sums(pairs, values, blocks, separate=True)
     lag = pairs[0].lag
     longest = LONGEST * min(p.length for p in pairs)

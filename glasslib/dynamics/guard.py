@@ -12,6 +12,7 @@ from ..errors import GlasslibError
 # Shortest distance that a run may see: half the sum of the covalent radii (Si-O 0.89 Å, O-O 0.66 Å, Na-O 1.16 Å), but nowhere more than LARGEST Å. Sodium is an ion
 # far smaller than its covalent radius: labelled melts hold Na-Na at 1.54 Å, pushed apart by 10 eV/Å.
 CORE, LARGEST = 0.5, 1.3
+REACH = 2.0  # Å: where a search for pairs costs least; a shorter one walks through more empty cells
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,8 @@ class Watch:
             if a in kinds and b in kinds:
                 i, j = kinds.index(a), kinds.index(b)
                 self.shortest[i, j] = self.shortest[j, i] = value
-        self.neighbours = (
-            NeighborList(cutoff=float(self.shortest.max()), full_list=False) if self.shortest.any() else None
-        )
+        reach = max(float(self.shortest.max()), REACH)
+        self.neighbours = NeighborList(cutoff=reach, full_list=False, n_threads=1) if self.shortest.any() else None
         self.degrees = max(1, 3 * len(atoms) - 3)
 
     def trouble(self, atoms, results):

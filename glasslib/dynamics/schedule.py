@@ -48,7 +48,8 @@ class Stage:
     block, per_decade : float, int
         Of log output: length of a block in ps (default: a tenth of the stage) and frames for each decade of time.
     interval : float
-        Of linear output: ps between frames (default: a thousandth of the stage).
+        ps between evenly spaced frames: all of them in linear output (default: a thousandth of the stage), beside the others in log output
+        (default: none).
     name : str
         Shown in messages: "melt", "equilibrate", "produce", …
     """
@@ -79,11 +80,14 @@ class Stage:
     def frames(self):
         """Steps of the stage (0 … steps) at which a frame is kept, increasing."""
         if self.output == "log":
-            return log_frames(self.steps, self.block_steps, self.per_decade)
+            spread = log_frames(self.steps, self.block_steps, self.per_decade)
+            return spread if self.interval is None else np.union1d(spread, self._even())
         if self.output == "linear":
-            every = max(1, round(self.interval * 1000 / self.timestep))
-            return np.arange(0, self.steps + 1, every)
+            return self._even()
         return np.array([], dtype=int)
+
+    def _even(self):
+        return np.arange(0, self.steps + 1, max(1, round(self.interval * 1000 / self.timestep)))
 
     @property
     def block_steps(self):
@@ -277,7 +281,8 @@ def _checked(stage, number, count):
     values.setdefault("output", "log" if number == count else "none")
     values["per_decade"] = int(values.get("per_decade", 10))
     values.setdefault("block", values["length"] / 10)
-    values.setdefault("interval", values["length"] / 1000)
+    if values["output"] == "linear":
+        values.setdefault("interval", values["length"] / 1000)
     if values["ensemble"] != "nve":
         values.setdefault("thermostat", "nose-hoover" if values["ensemble"] == "npt" else "bussi")
     stage = Stage(**values)
@@ -292,8 +297,8 @@ def _bounded(stage, label):
         raise GlasslibError(f"{label}: {steps:.1e} steps are more than {MOST_STEPS:.0e}: shorten it")
     blocks = steps / stage.block_steps if stage.output == "log" else 0
     frames = blocks * (1 + min(stage.block_steps, math.log10(stage.block_steps) * stage.per_decade))
-    if stage.output == "linear":
-        frames = min(steps, stage.length / stage.interval)
+    if stage.output != "none" and stage.interval is not None:
+        frames += min(steps, stage.length / stage.interval)
     if frames > MOST_FRAMES:
         raise GlasslibError(
             f"{label}: it would keep {frames:.1e} frames, more than {MOST_FRAMES:.0e}: lengthen its block or interval"

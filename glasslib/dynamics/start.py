@@ -51,7 +51,7 @@ def starting_structure(start, atoms, temperature, seed, calculator, density=None
     return melt
 
 
-def melt_schedule(temperature, equilibrate, produce, timestep, melt=2.0, hot=4500.0, block=None):
+def melt_schedule(temperature, equilibrate, produce, timestep, melt=2.0, hot=4500.0, block=None, interval=None):
     """Stages that melt a random start, equilibrate it and record it.
 
     A Langevin thermostat takes up the heat of the start; then stochastic velocity rescaling, which hardly touches the motion of single atoms.
@@ -66,11 +66,14 @@ def melt_schedule(temperature, equilibrate, produce, timestep, melt=2.0, hot=450
         fs; at most 1 while it melts.
     block : float, optional
         ps between the origins of the logarithmic output; default: a tenth of `produce`.
+    interval : float, optional
+        ps between further, evenly spaced frames, for what wants them (jumps, mobility); default: none.
     """
     melted = {"name": "melt", "ensemble": "nvt", "temperature": max(hot, temperature), "timestep": min(timestep, 1.0)}
     held = {"ensemble": "nvt", "temperature": temperature, "timestep": timestep, "thermostat": "bussi"}
+    kept = {"output": "log", "block": block or produce / 10} | ({"interval": interval} if interval else {})
     return [
         melted | {"thermostat": "langevin", "damping": 0.02, "length": melt},
         held | {"name": "equilibrate", "length": equilibrate, "damping": 0.1},
-        held | {"name": "produce", "length": produce, "damping": 1.0, "output": "log", "block": block or produce / 10},
+        held | {"name": "produce", "length": produce, "damping": 1.0} | kept,
     ]

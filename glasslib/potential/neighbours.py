@@ -14,11 +14,44 @@ from ..errors import GlasslibError
 from .graph import check_geometry
 
 
-@numba.njit(cache=True)
+@numba.njit(parallel=True, cache=True)
+def _rows(centre, neighbour, shift, low, spans, n):
+    """The edges as rows, one for each centre, each in the order of (neighbour, image): first, neighbour, shift."""
+    first = np.zeros(n + 1, np.int64)
+    for e in range(len(centre)):
+        first[centre[e] + 1] += 1
+    for i in range(n):
+        first[i + 1] += first[i]
+    free, scattered = first[:-1].copy(), np.empty(len(centre), np.int32)
+    for e in range(len(centre)):
+        scattered[free[centre[e]]] = e
+        free[centre[e]] += 1
+    neighbours, shifts = np.empty(len(centre), np.int32), np.empty((len(centre), 3), np.int16)
+    for i in numba.prange(n):
+        row = scattered[first[i] : first[i + 1]]
+        keys = np.empty(len(row), np.int64)
+        for k in range(len(row)):
+            e = row[k]
+            key = np.int64(neighbour[e])
+            for c in range(3):
+                key = key * spans[c] + (shift[e, c] - low[c])
+            at = k
+            while at > 0 and keys[at - 1] > key:  # some dozen edges: nothing sorts them faster
+                keys[at], row[at] = keys[at - 1], row[at - 1]
+                at -= 1
+            keys[at], row[at] = key, e
+        for k in range(len(row)):
+            neighbours[first[i] + k] = neighbour[row[k]]
+            for c in range(3):
+                shifts[first[i] + k, c] = shift[row[k], c]
+    return first, neighbours, shifts
+
+
+@numba.njit(parallel=True, cache=True)
 def _reverse(first, neighbour, shift):
-    """Index of the edge that leads back, for every edge; the list is symmetric and sorted by (neighbour, image)."""
+    """Index of the edge that leads back, for every edge; the list is symmetric and its rows are sorted by (neighbour, image)."""
     back = np.empty(len(neighbour), np.int32)
-    for i in range(len(first) - 1):
+    for i in numba.prange(len(first) - 1):
         for e in range(first[i], first[i + 1]):
             j = neighbour[e]
             low, high = first[j], first[j + 1]
@@ -36,18 +69,6 @@ def _reverse(first, neighbour, shift):
                     high = middle
             back[e] = low
     return back
-
-
-def _canonical(centre, neighbour, shift, n):
-    """One integer for each edge, in the order of (centre, neighbour, image)."""
-    low = shift.min(0, initial=0)
-    spans = shift.max(0, initial=0) - low + 1
-    key = centre.astype(np.int64) * n + neighbour.astype(np.int64)
-    if np.prod([float(n), float(n), *spans.astype(float)]) > 2.0**62 or np.abs(shift).max(initial=0) >= 2**15:
-        raise GlasslibError("atoms lie too many cells apart for a neighbour list: wrap the positions before the run")
-    for k in range(3):
-        key = key * spans[k] + (shift[:, k] - low[k])
-    return key
 
 
 def along_curve(positions, cell):
@@ -102,18 +123,20 @@ class Neighbours:
             return False
         check_geometry(atoms)
         positions, cell, periodic = atoms.positions, atoms.cell.array, atoms.pbc
-        # One thread: the order within a row is then the same on every machine, and sorting makes it canonical.
         if self.order is None or len(self.order) != len(atoms):
             self.order = along_curve(positions, cell) if self.curve else np.arange(len(atoms))
         self.neighbour = self.shift = self.back = None  # room for the new ones
-        search = NeighborList(cutoff=self.cutoff + self.skin, full_list=True)
-        centre, neighbour, shift = search.compute(
-            points=positions[self.order], box=cell, periodic=periodic, quantities="ijS"
-        )
-        order = np.argsort(_canonical(centre, neighbour, shift, len(atoms)))
-        self.neighbour = neighbour[order].astype(np.int32)
-        self.shift = shift[order].astype(np.int16)
-        self.first = np.concatenate([[0], np.bincount(centre, minlength=len(atoms)).cumsum()]).astype(np.int64)
+        search = NeighborList(cutoff=self.cutoff + self.skin, full_list=True, n_threads=1)
+        found = search.compute(positions[self.order], cell, periodic, "ijS", copy=False)
+        centre, neighbour, shift = (part.astype(np.int32) for part in found)
+        del found, search  # frees the memory that `found` shows
+        low = shift.min(0, initial=0)
+        spans = shift.max(0, initial=0).astype(np.int64) - low + 1
+        if np.prod([float(len(atoms)), *spans.astype(float)]) > 2.0**62 or spans.max() >= 2**15:
+            raise GlasslibError(
+                "atoms lie too many cells apart for a neighbour list: wrap the positions before the run"
+            )
+        self.first, self.neighbour, self.shift = _rows(centre, neighbour, shift, low, spans, len(atoms))
         self.back = _reverse(self.first, self.neighbour, self.shift)
         self.positions, self.cell, self.periodic = positions.copy(), cell.copy(), periodic.copy()
         self.rebuilds += 1
