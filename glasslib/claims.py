@@ -9,15 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import norm
-from scipy.stats import t as student
 
+from .analysis.relaxation_time import FOUR_BLOCKS
 from .errors import GlasslibError, shown
 
 SUPPORTED, NOT_SUPPORTED, NOT_RESOLVED = "supported", "not supported", "not resolved at this length"
 LEVEL = 0.01  # probability of a false positive, all lag times and states that were looked at taken together
 SIGMAS = 2.0  # standard errors that a difference must exceed
 CHANCE = 0.025  # one-sided probability that two standard errors stand for
-FOUR_BLOCKS = float(student.isf(CHANCE, 3))  # standard errors that stand for it where they come from four blocks: 3.2
 LEAST_RISE = 0.02  # 1/Å, height of a second maximum that a run must be able to exclude before its absence says anything
 MARKS = {SUPPORTED: "●", "agrees": "●", NOT_SUPPORTED: "○", "differs": "○", NOT_RESOLVED: "…"}
 LEAST_RATIO = 2.0  # of relaxation times, that a run must be able to exclude before it says that there is no decoupling
@@ -141,6 +140,10 @@ def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
             unknown.append(state)
         elif late == (1, 1):
             ratios[state] = ratio, ratio * float(np.hypot(a.tau_sem / a.tau, b.tau_sem / b.tau))
+            # late in a run few blocks are left and τ has no error: then the slow one is known to outlive some lag time
+            if not np.isfinite(a.tau_sem) and np.isfinite(b.tau_sem) and float(a.get("outlived", 0)) > 0:
+                del ratios[state]
+                lower[state] = float(a.outlived / (b.tau + SIGMAS * b.tau_sem))
         elif late in ((0, 1), (0, -1), (1, -1)):
             lower[state] = ratio
         elif late in ((1, 0), (-1, 0), (-1, 1)):
@@ -157,7 +160,7 @@ def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
         if found:
             cold = min(found, key=lambda s: (s[1], s[0]))
             text.append(
-                f"In {state_name(cold)} one of them relaxes outside the lag times: the ratio {says} {found[cold]:.2g}."
+                f"In {state_name(cold)} one of them relaxes outside the lag times, or so late that its time has no error: the ratio {says} {found[cold]:.3g}."
             )
     above = [v - 1 > SIGMAS * e for v, e in ratios.values()] + [v > 1 for v in lower.values()] + [False] * len(upper)
     level = [v + SIGMAS * e < LEAST_RATIO for v, e in ratios.values()] + [v < LEAST_RATIO for v in upper.values()]

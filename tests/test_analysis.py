@@ -182,6 +182,11 @@ def test_relaxation_time_of_an_exponential_with_its_error():
     assert abs(float(found.tau[0, 0]) - 2.0) < 4 * float(found.tau_sem[0, 0]) < 0.5
     assert found.reached.values[0].tolist() == [1, 0, -1]
     assert np.isnan(found.tau.values[0, 1:]).all()
+    assert 1.5 < float(found.outlived[0, 0]) < float(found.tau[0, 0]) and float(found.outlived[0, 2]) == 0
+    assert float(found.outlived[0, 1]) <= float(found.bound[0, 1])
+    blind = decay.copy()
+    blind["F_s_sem"] = decay["F_s_sem"].where(decay.time < 1.0)
+    assert float(analysis.relaxation_time(blind).outlived[0, 0]) < 1.0
 
 
 def test_stretched_exponential_finds_what_was_put_in():

@@ -256,3 +256,12 @@ def test_one_fall_among_many_cases_refutes_no_growth():
 def test_a_state_is_a_composition_and_a_temperature():
     with pytest.raises(GlasslibError, match="temperature"):
         claims.judge({"relaxation_time": {"NS2": times(1.0, 2.0)}})
+
+
+def test_a_network_that_relaxes_too_late_for_an_error_exceeds_the_time_that_it_surely_outlives():
+    data = times(1.0, 60.0)
+    data["tau_sem"].loc[{"species": "Si"}] = np.nan
+    data["outlived"] = ("species", [0.9, 20.0, 40.0])
+    assert "exceeds 38.5" in claims.decoupling({("NS2", 2000.0): data}).found  # 40 / (1 + 2 · 0.02)
+    data["outlived"].loc[{"species": "Si"}] = 0.0
+    assert "in 0 of 1 states" in claims.decoupling({("NS2", 2000.0): data}).found

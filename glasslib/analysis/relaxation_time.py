@@ -1,11 +1,13 @@
 """Relaxation time."""
 
 import numpy as np
+from scipy.stats import t as student
 
 from ..errors import GlasslibError
 from .dataset import dataset
 
 DECAYS = ("F_s", "Q", "C_B", "F")
+FOUR_BLOCKS = float(student.isf(0.025, 3))  # standard errors that stand for two where they come from four blocks: 3.2
 
 
 def relaxation_time(result, *, level=1 / np.e, variable=None):
@@ -26,6 +28,8 @@ def relaxation_time(result, *, level=1 / np.e, variable=None):
         `tau`, ps, along the other dimensions of the function, `tau_sem` = φ_sem / |dφ/dt| at the crossing, and `reached`: 1 where the
         function falls to the level within the lag times, 0 where it does not (tau is NaN: longer than the run), −1 where it is below at
         the first lag time (tau is NaN: shorter than that). `bound`, ps, is the last or first lag time in these two cases, else NaN.
+        `outlived`, ps: the last lag time until which the function stays above the level by 3.2 standard errors, 0 if there is none. Long lag
+        times occur in one block of the run only and have no error: there `outlived` tells what is known of `tau`.
     """
     name, decay = decaying(result, variable)
     if not 0 < level < 1:
@@ -35,11 +39,13 @@ def relaxation_time(result, *, level=1 / np.e, variable=None):
     sem = (
         result[f"{name}_sem"].transpose(..., "time").values if f"{name}_sem" in result else np.full(value.shape, np.nan)
     )
-    tau, error, reached, bound = (np.full(value.shape[:-1], np.nan) for _ in range(4))
+    tau, error, reached, bound, outlived = (np.full(value.shape[:-1], np.nan) for _ in range(5))
     for at in np.ndindex(value.shape[:-1]):
         known = np.isfinite(value[at])
         x, y, s = time[known], value[at][known], sem[at][known]
         below = np.flatnonzero(y < level)
+        surely = int(np.argmin(np.append(y - FOUR_BLOCKS * s > level, False)))  # how many in a row, from the first on
+        outlived[at] = np.exp(x[surely - 1]) if surely else 0.0
         reached[at] = 0 if len(below) == 0 else -1 if below[0] == 0 else 1
         if reached[at] != 1:
             bound[at] = np.exp(x[-1] if reached[at] == 0 else x[0]) if len(x) else np.nan
@@ -66,6 +72,7 @@ def relaxation_time(result, *, level=1 / np.e, variable=None):
                 "1 reached, 0 longer than the run, -1 shorter than the first lag time",
             ),
             "bound": (dims, bound, None, "ps", "lag time that tau exceeds or stays below"),
+            "outlived": (dims, outlived, None, "ps", "lag time that tau exceeds by 3.2 standard errors"),
         },
         {d: decay[d].values for d in dims},
         attrs,
