@@ -71,7 +71,7 @@ rule reference_data:
 
 rule speed:
     input:
-        library("12_speed"), "data/benchmarks.json",
+        library("12_speed"), "data/benchmarks.json", "data/streaming.json",
     output:
         f"{RUN}/notebooks/12_speed.ipynb",
     params:

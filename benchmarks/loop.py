@@ -28,20 +28,20 @@ class Timed(PaiNNCalculator):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--atoms", type=int, nargs="+", default=[297, 2997])
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, help="default: 400 of 1,500 atoms or more, more where a step costs less")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", help="write the numbers as JSON here")
     options = parser.parse_args()
     calculator, rows = Timed(load_potential().potentials), []
     for atoms in options.atoms:
         melt = dynamics.starting_structure("NS2", atoms, 3000, 0, calculator)
-        shares = []
+        shares, steps = [], options.steps or max(400, 600_000 // len(melt))
         for _ in range(options.rounds):
             stages = [
                 {
                     "ensemble": "nvt",
                     "temperature": 3000,
-                    "length": options.steps / 1000,
+                    "length": steps / 1000,
                     "timestep": 1.0,
                     "output": "log",
                 }
@@ -50,7 +50,7 @@ def main():
                 calculator.seconds, start = 0.0, time.perf_counter()
                 dynamics.run(melt.copy(), calculator, stages, Path(folder) / "run.h5", quiet=True)
                 total = time.perf_counter() - start
-            shares.append((total / calculator.seconds - 1, 1e3 * total / options.steps))
+            shares.append((total / calculator.seconds - 1, 1e3 * total / steps))
         share, step = sorted(shares)[len(shares) // 2]
         rows.append({"atoms": len(melt), "step ms": round(step, 3), "added": round(share, 4)})
         print(

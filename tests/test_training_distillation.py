@@ -132,7 +132,9 @@ def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was
     )
     for part in parts:
         assert (tmp_path / "d" / part).exists()
-    together = distil(frames, melts, tmp_path / "together", workers=2, **settings)
+    held = xtb(cell(14))  # a melt of a test trajectory is not learned from
+    held.info["parent"] = "held"
+    together = distil(frames, [*melts, held], tmp_path / "together", test=[held], workers=2, **settings)
     assert together.with_suffix(".safetensors").read_bytes() == weights
     more = [*melts, xtb(cell(13))]
     monkeypatch.setattr("glasslib.training.distillation.xtb", None)  # nothing is labelled again
@@ -157,4 +159,7 @@ def test_melts_that_cannot_teach_are_refused_before_anything_is_trained(tmp_path
         distil(frames, [silent], tmp_path)
     with pytest.raises(GlasslibError, match="at least one teacher"):
         distil(frames, frames, tmp_path, deltas=0, refined=0)
+    frames[0].info["parent"] = "held"
+    with pytest.raises(GlasslibError, match="test part"):
+        distil(frames, frames, tmp_path, test=frames)
     assert not list(tmp_path.iterdir())

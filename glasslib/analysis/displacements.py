@@ -11,7 +11,7 @@ from ..errors import GlasslibError, shown
 from .lags import chosen_lags, frame_pairs
 from .statistics import block_count, block_sums, jackknife
 
-PART_BYTES = 270_000_000  # of positions held at a time
+PART_BYTES = 220_000_000  # of positions held at a time
 SUM_BYTES = 100_000_000  # of partial sums
 STATE = ("composition", "temperature", "potential")  # attributes that replicas of one state share
 SAME_VOLUME = (

@@ -139,6 +139,7 @@ def distil(
     delta, refinement, student, member : TrainConfig
     test : list of ase.Atoms
         Labelled ab initio, of other trajectories: `out/errors.csv` gets the errors of every teacher, of their mean and of the student on them.
+        Melts of their trajectories (`info["parent"]`) are left out, so that the student does not learn them from its teachers.
     inputs : list of paths
         Files that frames and melts came from, for the records.
     workers : int
@@ -153,6 +154,10 @@ def distil(
         raise GlasslibError("distillation needs labelled frames and melts: give at least one of each")
     if min(deltas, refined, members) < 0 or not deltas + refined:
         raise GlasslibError("distillation needs at least one teacher: deltas or refined must be above zero")
+    unseen = {atoms.info.get("parent") for atoms in test} - {None}
+    melts = [atoms for atoms in melts if atoms.info.get("parent") not in unseen]
+    if not melts:
+        raise GlasslibError("every melt belongs to a trajectory of the test part: make others with `glasslib melts`")
     for kind, part in (("frame", frames), ("melt", melts), ("test frame", test)):
         for number, atoms in enumerate(part):
             if labels(atoms, f"{kind} {number}")[2] is None:
