@@ -123,8 +123,7 @@ def group_densities(replicas, r, time, origins, drift):
     found = {name: ([], []) for name in names}
     for replica in replicas:
         pairs = frame_pairs(replica, lags, origins)
-        frames = np.union1d(pairs.first, pairs.second)
-        first, second = np.searchsorted(frames, pairs.first), np.searchsorted(frames, pairs.second)
+        frames, first, second = pairs.used()
         pairs_in = np.bincount(pairs.index, minlength=len(lags))[:, None]
         lag = pairs.lag
         total = {name: np.zeros((GROUPS, len(lags), count)) for name in names}

@@ -1,14 +1,26 @@
 """Bond correlation function."""
 
 import numpy as np
-from scipy.sparse import csr_array
+from numba import njit, prange
 
 from .coordination import default_cutoff, default_pair
 from .dataset import dataset, described
 from .displacements import checked
 from .lags import chosen_lags, frame_pairs
-from .neighbours import batches, bonds
+from .neighbours import bonds
 from .statistics import block_count, block_sums, jackknife
+
+
+@njit(parallel=True, cache=True)
+def common(bond, start, first, second):
+    """How many bonds two frames share, for each pair of frames; `bond` holds the sorted bonds of frame f from `start[f]` on."""
+    shared = np.zeros(len(first), np.int64)
+    for p in prange(len(first)):
+        a, b = start[first[p]], start[second[p]]
+        while a < start[first[p] + 1] and b < start[second[p] + 1]:
+            shared[p] += bond[a] == bond[b]
+            a, b = a + (bond[a] <= bond[b]), b + (bond[b] <= bond[a])
+    return shared
 
 
 def bond_correlation(trajectory_or_replicas, *, pair=None, cutoff=None, time=None, origins=50, n_blocks=None):
@@ -43,22 +55,17 @@ def bond_correlation(trajectory_or_replicas, *, pair=None, cutoff=None, time=Non
     pairs, values = [], []
     for replica in replicas:
         mine = frame_pairs(replica, lags, origins)
-        frames = np.union1d(mine.first, mine.second)
-        rows, bond = [], []
-        for k, frame in enumerate(frames):
+        frames, first, second = mine.used()
+        code = np.int32 if replica.n_atoms**2 < 2**31 else np.int64
+        found = []
+        for frame in frames:
             i, j, _ = bonds(np.asarray(replica.positions[frame], np.float64), replica.cells[frame], cutoff)
             chosen = (replica.species[i] == centre) & (replica.species[j] == neighbour)
-            found = np.unique(i[chosen] * replica.n_atoms + j[chosen])
-            rows.append(np.full(len(found), k))
-            bond.append(found)
-        rows, bond = np.concatenate(rows), np.concatenate(bond)
-        known, column = np.unique(bond, return_inverse=True)
-        there = csr_array((np.ones(len(rows)), (rows, column)), (len(frames), len(known)))
-        first, second = np.searchsorted(frames, mine.first), np.searchsorted(frames, mine.second)
-        number = np.bincount(rows, minlength=len(frames)).astype(float)
-        kept = [(there[first[p]] * there[second[p]]).sum(1) for p in batches(len(first), 4 * replica.n_atoms)]
+            found.append(np.unique(i[chosen].astype(code) * code(replica.n_atoms) + j[chosen].astype(code)))
+        start = np.concatenate([[0], np.cumsum([len(one) for one in found])])
+        kept = common(np.concatenate(found), start, first, second)
         pairs.append(mine)
-        values.append(np.stack([np.concatenate(kept), number[first]]))
+        values.append(np.stack([kept, np.diff(start)[first]]).astype(float))
     sums, counts = block_sums(pairs, values, block_count(replicas, n_blocks))
     value, sem = jackknife(sums, counts, lambda mean: mean[0] / mean[1])
     options = {

@@ -48,7 +48,7 @@ def coherent_intermediate_scattering(
     pairs, values = [], []
     for replica in replicas:
         mine = frame_pairs(replica, lags, origins)
-        frames = np.union1d(mine.first, mine.second)
+        frames, first, second = mine.used()
         shift = centre_of_mass(replica) if drift else None
         triples, shell, _ = wave_vectors(replica.cell, q, width, vectors)
         waves = [
@@ -56,7 +56,6 @@ def coherent_intermediate_scattering(
             for b in batches(len(frames), replica.n_atoms)
         ]
         waves = np.concatenate(waves, 1)
-        first, second = np.searchsorted(frames, mine.first), np.searchsorted(frames, mine.second)
         out = np.full((2, len(couples), len(q), len(first)), np.nan)
         for k in range(len(q)):
             here = np.ascontiguousarray(waves[:, :, shell == k])

@@ -163,8 +163,7 @@ def pair_means(trajectory, pairs, kernel, values, width, drift=True):
     -------
     float64 array [species, width, pairs]
     """
-    frames = np.union1d(pairs.first, pairs.second)
-    first, second = np.searchsorted(frames, pairs.first), np.searchsorted(frames, pairs.second)
+    frames, first, second = pairs.used()
     names = np.unique(trajectory.species)
     groups = int(np.clip(SUM_BYTES // (width * len(first) * 8), 2, 16))
     sums = np.zeros((len(names), width, len(first)))

@@ -41,6 +41,13 @@ class Pairs:
     middle: np.ndarray
     length: float
 
+    def used(self):
+        """Frames of all pairs, increasing, and where the two of each pair are among them: (frames, first [pairs], second [pairs])."""
+        seen = np.zeros(max(self.first.max(initial=-1), self.second.max(initial=-1)) + 1, bool)
+        seen[self.first] = seen[self.second] = True
+        place = np.cumsum(seen) - 1
+        return np.flatnonzero(seen), place[self.first], place[self.second]
+
     def blocks(self, n_blocks):
         """Block of each pair [pairs]: at a lag t the trajectory is cut in at most `n_blocks` parts of at least 2 t each.
 

@@ -64,8 +64,7 @@ def van_hove_self(trajectory_or_replicas, *, r=None, time=None, origins=1000, n_
         pairs = frame_pairs(replica, lags, origins)
         cell_of_pair = pairs.blocks(blocks) * len(lags) + pairs.index
         cells = blocks * len(lags)
-        frames = np.union1d(pairs.first, pairs.second)
-        first, second = np.searchsorted(frames, pairs.first), np.searchsorted(frames, pairs.second)
+        frames, first, second = pairs.used()
         total = np.zeros((len(names), cells, count))
         for name, positions in species_parts(replica, frames, drift):
             found = histogram(positions, first, second, cell_of_pair, cells, low, width, count, 8)

@@ -13,6 +13,8 @@ from vesin import NeighborList
 from ..errors import GlasslibError
 from .graph import check_geometry
 
+FEW = 1000  # atoms whose list one thread makes sooner than several
+
 
 @numba.njit(parallel=True, cache=True)
 def _rows(centre, neighbour, shift, low, spans, n):
@@ -126,7 +128,8 @@ class Neighbours:
         if self.order is None or len(self.order) != len(atoms):
             self.order = along_curve(positions, cell) if self.curve else np.arange(len(atoms))
         self.neighbour = self.shift = self.back = None  # room for the new ones
-        search = NeighborList(cutoff=self.cutoff + self.skin, full_list=True, n_threads=numba.get_num_threads())
+        threads = numba.get_num_threads() if len(atoms) > FEW else 1
+        search = NeighborList(cutoff=self.cutoff + self.skin, full_list=True, n_threads=threads)
         found = search.compute(positions[self.order], cell, periodic, "ijS", copy=False)
         centre, neighbour, shift = (part.astype(np.int32) for part in found)
         del found, search  # frees the memory that `found` shows
