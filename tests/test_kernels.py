@@ -240,6 +240,25 @@ def test_wandering_by_whole_cells_changes_nothing():
     )  # the caller's positions are as they were
 
 
+def test_rows_are_in_canonical_order_and_every_edge_knows_its_way_back():
+    atoms = random_structure("NS2", atoms=90, density=2.3, seed=3)
+    atoms.positions += np.random.default_rng(0).integers(-3, 4, (len(atoms), 3)) @ atoms.cell.array  # atoms wander
+    found = Neighbours(4.0)
+    found.update(atoms)
+    centre = np.repeat(np.arange(len(atoms)), np.diff(found.first))
+    vector = atoms.positions[found.neighbour] - atoms.positions[centre] + found.shift @ atoms.cell.array
+    assert np.linalg.norm(vector, axis=1).max() <= 4.0 + found.skin
+    key = np.column_stack([centre, found.neighbour, found.shift])
+    assert np.array_equal(np.lexsort(key.T[::-1]), np.arange(len(key)))
+    assert np.allclose(vector[found.back], -vector) and np.array_equal(found.back[found.back], np.arange(len(key)))
+
+
+def test_atoms_too_many_cells_apart_for_a_list_are_refused():
+    far = Atoms("Na2", [[0, 0, 0], [1.0 + 6.0 * 40000, 1, 1]], cell=[6.0] * 3, pbc=True)
+    with pytest.raises(GlasslibError, match="wrap the positions"):
+        Neighbours(5.0).update(far)
+
+
 def test_a_committee_shares_one_list_and_gives_its_members_mean():
     atoms = random_structure("NS2", 54, seed=2)
     members = [potential(16), potential(32), potential(48)]
