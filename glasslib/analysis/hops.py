@@ -115,7 +115,7 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
         table = np.zeros((blocks, len(names), 6 + count))
         for k, name in enumerate(names):
             limit = DISTANCE.get(name, 1.0) if distance is None else single("distance", distance)
-            for _, positions in parts(replica, frames, drift, np.flatnonzero(replica.species == name)):
+            for _, positions in parts(replica, frames, drift, np.flatnonzero(replica.species == name), reuse=True):
                 fill(table[:, k], *find(positions, window, limit), len(frames), window, gap, edges)
         tables.append(table)
     tables = np.concatenate(tables)

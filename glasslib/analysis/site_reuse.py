@@ -4,7 +4,7 @@ import numpy as np
 
 from ..errors import GlasslibError
 from .dataset import dataset, described
-from .displacements import checked, constant_cell, parts, symbols
+from .displacements import centre_of_mass, checked, constant_cell, parts, symbols
 from .hops import DISTANCE, WINDOW, even_frames, find
 from .statistics import single, whole
 
@@ -45,13 +45,11 @@ def site_reuse(trajectory_or_replicas, *, radius=1.0, interval=None, distance=No
     found = [[] for _ in names]
     random = np.zeros(len(names))
     for replica, (frames, _) in zip(replicas, spaced, strict=True):
-        start = np.asarray(replica.positions[0], np.float64)
         for k, name in enumerate(names):
             limit = DISTANCE.get(name, 1.0) if distance is None else single("distance", distance)
             mine = np.flatnonzero(replica.species == name)
             random[k] += len(mine) * 4 / 3 * np.pi * radius**3 / replica.volume / len(replicas)
-            moved = np.concatenate([p for _, p in parts(replica, frames, drift, mine)])
-            found[k].append(follow(moved, start[mine], replica.cell, limit, window, delays, radius))
+            found[k].append(follow(replica, mine, frames, limit, window, delays, radius, drift))
     value, error = np.full((2, len(names), len(delays), 2), np.nan)
     for k, runs in enumerate(found):
         pieces = runs if len(runs) > 1 else np.array_split(runs[0], 5)
@@ -74,22 +72,39 @@ def site_reuse(trajectory_or_replicas, *, radius=1.0, interval=None, distance=No
     )
 
 
-def follow(moved, start, cell, limit, window, delays, radius):
-    """Whether (another, the same) atom is at each left site after each delay [jumps, delays, 2], in the order of time."""
-    frames = moved.shape[2]
-    count, frame, _, _ = find(moved, window, limit)
-    atoms = np.repeat(np.arange(len(count)), count)
-    at = frame[np.arange(frame.shape[1])[None] < count[:, None]]
-    keep = np.flatnonzero(at + delays[-1] < frames)
+def follow(replica, mine, frames, limit, window, delays, radius, drift):
+    """Whether (another, the same) atom is at each left site after each delay [jumps, delays, 2], in the order of time.
+
+    `mine`: the atoms of a species; `frames`: evenly spaced ones. Positions are streamed, and only those of the jumps that are followed are looked at.
+    """
+    atoms, at = [], []
+    for part, moved in parts(replica, frames, drift, mine, reuse=True):
+        count, frame, _, _ = find(moved, window, limit)
+        atoms.append(np.repeat(part, count))
+        at.append(frame[np.arange(frame.shape[1])[None] < count[:, None]])
+    atoms, at = np.concatenate(atoms), np.concatenate(at)
+    keep = np.flatnonzero(at + delays[-1] < len(frames))
     keep = keep[np.argsort(at[keep], kind="stable")]
     if len(keep) > MOST_HOPS:
         keep = keep[np.linspace(0, len(keep) - 1, MOST_HOPS).astype(int)]
-    inverse = np.linalg.inv(cell)
-    out = np.zeros((len(keep), len(delays), 2))
-    for row, (atom, f) in enumerate(zip(atoms[keep].tolist(), at[keep].tolist(), strict=True)):
-        site = start[atom] + moved[atom, :, f - window : f].mean(1)
-        for column, delay in enumerate(delays.tolist()):
-            step = (start + moved[:, :, f + delay] - site) @ inverse
-            near = (((step - np.round(step)) @ cell) ** 2).sum(1) < radius**2
-            out[row, column] = near.sum() > near[atom], near[atom]
+    atoms, at = atoms[keep], at[keep]
+    shift = centre_of_mass(replica) if drift else np.zeros((len(replica), 3))
+    sites, out = np.zeros((len(keep), 3)), np.zeros((len(keep), len(delays), 2))
+    for row, _, x in visited(replica, frames, at, np.arange(-window, 0), shift):
+        sites[row] += x[atoms[row]] / window
+    inverse = np.linalg.inv(replica.cell)
+    for row, column, x in visited(replica, frames, at, delays, shift):
+        step = (x[mine] - sites[row]) @ inverse
+        near = (((step - np.round(step)) @ replica.cell) ** 2).sum(1) < radius**2
+        same = near[np.searchsorted(mine, atoms[row])]
+        out[row, column] = near.sum() > same, same
     return out
+
+
+def visited(replica, frames, at, delays, shift):
+    """(jump, delay, positions of all atoms [atoms, 3]) for the frames at each delay after each jump, in the order of the trajectory."""
+    wanted = frames[at[:, None] + delays].ravel()
+    order = np.argsort(wanted, kind="stable")
+    for span, block in replica.blocks():
+        for k in order[slice(*np.searchsorted(wanted[order], (span.start, span.stop)))]:
+            yield *divmod(k, len(delays)), block[wanted[k] - span.start] - shift[wanted[k]]
