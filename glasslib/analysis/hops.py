@@ -5,7 +5,7 @@ from numba import njit, prange
 
 from ..errors import GlasslibError
 from .dataset import dataset, described
-from .displacements import checked, constant_cell, parts, symbols
+from .displacements import checked, constant_cell, species_parts, symbols
 from .lags import ticks
 from .statistics import numbers, single, whole
 from .van_hove_self import bins
@@ -113,10 +113,9 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
     for replica in replicas:
         frames, gap = even_frames(replica, interval, window)
         table = np.zeros((blocks, len(names), 6 + count))
-        for k, name in enumerate(names):
+        for name, positions in species_parts(replica, frames, drift):
             limit = DISTANCE.get(name, 1.0) if distance is None else single("distance", distance)
-            for _, positions in parts(replica, frames, drift, np.flatnonzero(replica.species == name), reuse=True):
-                fill(table[:, k], *find(positions, window, limit), len(frames), window, gap, edges)
+            fill(table[:, names.index(name)], *find(positions, window, limit), len(frames), window, gap, edges)
         tables.append(table)
     tables = np.concatenate(tables)
     tables = tables[tables[:, :, 0].sum(1) > 0]  # a short run does not fill all blocks
