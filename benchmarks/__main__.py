@@ -1,4 +1,4 @@
-"""Every benchmark, one table: `make bench`, or `python -m benchmarks --rounds 5`. Each runs in a process of its own, one after the other."""
+"""Every benchmark, one table: `make bench`, or `python -m benchmarks --rounds 5 --only analysis`. Each runs in a process of its own, one after the other."""
 
 import argparse
 import json
@@ -15,6 +15,14 @@ from glasslib.provenance import library_hash, processor
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "data" / "benchmarks.json"
+PARTS = {
+    "kernels": lambda rounds: ("kernels", "--rounds", rounds, "--atoms", 297, 2997),
+    "sizes": lambda rounds: ("kernels", "--rounds", rounds, "--readable", 0, "--atoms", 297, 999, 2997, 9990, 29970),
+    "one thread": lambda rounds: ("kernels", "--rounds", rounds, "--readable", 0, "--threads", 1, "--atoms", 297, 2997),
+    "loop": lambda rounds: ("loop",),
+    "analysis": lambda rounds: ("analysis", "--rounds", rounds),
+    "training": lambda rounds: ("training", "--rounds", rounds, "--frames", HERE.parent / "data/frames"),
+}
 
 
 def run(name, *options):
@@ -61,17 +69,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="measure these anew and keep the others of the file")
     options = parser.parse_args()
-    rounds = options.rounds
-    results = {
-        "kernels": run("kernels", "--rounds", rounds, "--atoms", 297, 2997),
-        "sizes": run("kernels", "--rounds", rounds, "--readable", 0, "--atoms", 297, 999, 2997, 9990, 29970),
-        "one thread": run("kernels", "--rounds", rounds, "--readable", 0, "--threads", 1, "--atoms", 297, 2997),
-        "loop": run("loop"),
-        "analysis": run("analysis", "--rounds", rounds),
-        "training": run("training", "--rounds", rounds, "--frames", HERE.parent / "data/frames"),
-        "machine": {"processor": processor(), "threads": numba.config.NUMBA_NUM_THREADS, "torch": torch.__version__},
-        "library": library_hash(),
+    results = json.loads(options.out.read_text()) if options.only else {"library": {}}
+    for part in options.only or PARTS:
+        results[part] = run(*PARTS[part](options.rounds))
+        results["library"] = results["library"] | {part: library_hash()}
+    results["machine"] = {
+        "processor": processor(),
+        "threads": numba.config.NUMBA_NUM_THREADS,
+        "torch": torch.__version__,
     }
     table = [
         dict(zip(("case", "ours_ms", "peer", "peer_ms", "ratio", "memory_MB", "difference"), row, strict=True))

@@ -19,6 +19,7 @@ from glasslib import Trajectory, analysis
 from glasslib.provenance import processor
 
 LENGTH, STEP = 25.0, 0.05  # Å: size of the cell, standard deviation of a step
+PAUSE = 0.3  # s before each call, in which the threads of the one before go to sleep
 
 
 def melt(atoms, frames, seed=0):
@@ -174,6 +175,7 @@ def measure(name, ours, peers, rounds):
             continue
     for _ in range(rounds):
         for who, call in [("ours", ours), *((p, peers[p]) for p in found)]:
+            time.sleep(PAUSE)
             start = time.perf_counter()
             call()
             times[who].append(time.perf_counter() - start)
