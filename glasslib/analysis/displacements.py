@@ -11,7 +11,11 @@ from ..errors import GlasslibError, shown
 from .lags import chosen_lags, frame_pairs
 from .statistics import block_count, block_sums, jackknife
 
-PART_BYTES = 220_000_000  # of positions held at a time
+PART_BYTES = 220_000_000  # of positions held at a time, where each part costs a pass over a file
+MEMORY_BYTES, LEAST = (
+    8_000_000,
+    64,
+)  # the same and the least number of atoms, of positions in memory: little new memory to be touched
 SUM_BYTES = 100_000_000  # of partial sums
 STATE = ("composition", "temperature", "potential")  # attributes that replicas of one state share
 SAME_VOLUME = (
@@ -113,7 +117,8 @@ def parts(trajectory, frames, drift=True, atoms=None, reuse=False):
     atoms = np.arange(trajectory.n_atoms) if atoms is None else np.asarray(atoms)
     shift = centre_of_mass(trajectory) if drift else np.zeros((len(trajectory), 3))
     start = np.asarray(trajectory.positions[0], np.float64)
-    size = max(1, PART_BYTES // (len(frames) * 24))
+    viewed = isinstance(trajectory.positions, np.ndarray) and trajectory.positions.dtype == np.float64
+    size = max(LEAST, MEMORY_BYTES // (len(frames) * 24)) if viewed else max(1, PART_BYTES // (len(frames) * 24))
     slot = np.full(len(trajectory), -1)
     slot[frames] = np.arange(len(frames))
     for begin in range(0, len(atoms), size):
