@@ -10,7 +10,7 @@ from vesin import NeighborList
 from ..errors import GlasslibError
 
 # Shortest distance that a run may see: half the sum of the covalent radii (Si-O 0.89 Å, O-O 0.66 Å, Na-O 1.16 Å), but nowhere more than LARGEST Å. Sodium is an ion
-# far smaller than its covalent radius: labelled melts hold Na-Na at 1.54 Å, pushed apart by 10 eV/Å.
+# far smaller than its covalent radius: labelled melts hold Na-Na at 1.43 Å, pushed apart by 12 eV/Å.
 CORE, LARGEST = 0.5, 1.3
 REACH = 2.0  # Å: where a search for pairs costs least; a shorter one walks through more empty cells
 
