@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from .analysis.relaxation_time import FOUR_BLOCKS
+from .analysis.statistics import FOUR_BLOCKS
 from .errors import GlasslibError, shown
 
 SUPPORTED, NOT_SUPPORTED, NOT_RESOLVED = "supported", "not supported", "not resolved at this length"
@@ -138,12 +138,13 @@ def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
         ratio = float((a.tau if late[0] == 1 else a.bound) / (b.tau if late[1] == 1 else b.bound))
         if not np.isfinite(ratio):
             unknown.append(state)
+        elif (
+            late[0] >= 0 and late[1] == 1 and not np.isfinite(a.tau_sem) and np.isfinite(b.tau_sem) and "outlived" in a
+        ):
+            # late in a run few blocks are left and τ has no error: then the slow one is known to outlive some lag time
+            lower[state] = float(a.outlived / (b.tau + SIGMAS * b.tau_sem))
         elif late == (1, 1):
             ratios[state] = ratio, ratio * float(np.hypot(a.tau_sem / a.tau, b.tau_sem / b.tau))
-            # late in a run few blocks are left and τ has no error: then the slow one is known to outlive some lag time
-            if not np.isfinite(a.tau_sem) and np.isfinite(b.tau_sem) and float(a.get("outlived", 0)) > 0:
-                del ratios[state]
-                lower[state] = float(a.outlived / (b.tau + SIGMAS * b.tau_sem))
         elif late in ((0, 1), (0, -1), (1, -1)):
             lower[state] = ratio
         elif late in ((1, 0), (-1, 0), (-1, 1)):

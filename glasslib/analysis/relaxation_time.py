@@ -1,13 +1,12 @@
 """Relaxation time."""
 
 import numpy as np
-from scipy.stats import t as student
 
 from ..errors import GlasslibError
 from .dataset import dataset
+from .statistics import FOUR_BLOCKS
 
 DECAYS = ("F_s", "Q", "C_B", "F")
-FOUR_BLOCKS = float(student.isf(0.025, 3))  # standard errors that stand for two where they come from four blocks: 3.2
 
 
 def relaxation_time(result, *, level=1 / np.e, variable=None):

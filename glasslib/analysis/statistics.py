@@ -6,11 +6,13 @@ Fewer than two blocks give NaN, not zero.
 """
 
 import numpy as np
+from scipy.stats import t as student
 
 from ..errors import GlasslibError, shown
 
 N_BLOCKS = 8  # of one trajectory
 MANY_REPLICAS = 5  # from here on a replica is one block
+FOUR_BLOCKS = float(student.isf(0.025, 3))  # standard errors that stand for two where they come from four blocks: 3.2
 
 
 def whole(name, value, least=1):

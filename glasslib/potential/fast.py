@@ -13,7 +13,6 @@ What makes it fast, and the same for any number of threads:
 from importlib import import_module
 
 import numpy as np
-import torch
 from threadpoolctl import ThreadpoolController
 
 from ..errors import GlasslibError
@@ -66,14 +65,12 @@ class Fast:
         self.repulsion = [x.double().numpy().copy() for x in (repulsion.charge, repulsion.length, repulsion.outer)]
         self.pieces = round(PIECES_PER_ANGSTROM * self.cutoff)
         self.layers = [self._layer(m, u) for m, u in zip(network.messages, network.updates, strict=True)]
-        self.tables = [self._table(m.filter) for m in network.messages]
-        first, last = network.readout[0], network.readout[2]
-        self.readout = (*_linear(first), _flat(last.weight[0]), float(last.bias.detach()))
-        with torch.no_grad():
-            start = network.embedding.weight.float()
-            phi = network.messages[0].phi(start).numpy().reshape(len(start), 3, self.size)
+        last = network.readout[2]
+        self.readout = (*_linear(network.readout[0]), _flat(last.weight[0]), float(last.bias.detach()))
         self.embedding = _flat(network.embedding.weight)
-        self.first_sends = interleave(np.concatenate([phi[:, :2], np.zeros((len(start), 3, self.size), np.float32)], 1))
+        with blas_on_one_thread():  # by NumPy: what PyTorch gives may depend, in the last bit, on where memory begins
+            self.tables = [self._table(m.filter) for m in network.messages]
+            self.first_sends = self._first_sends(network)
         self._atoms = self._edges = -1
 
     def _layer(self, message, update):
@@ -92,17 +89,25 @@ class Fast:
 
     def _table(self, linear):
         """Filter times cutoff function, and its slope, at equally spaced nodes from zero to the cutoff."""
-        weight, bias = linear.weight.detach().double(), linear.bias.detach().double()
-        wave = torch.arange(1, weight.shape[1] + 1, dtype=torch.float64) * (torch.pi / self.cutoff)
-        r = torch.linspace(0, self.cutoff, self.pieces + 1, dtype=torch.float64).clamp_min(1e-9)[:, None]
+        weight, bias = _double(linear.weight), _double(linear.bias)
+        wave = np.arange(1, weight.shape[1] + 1) * (np.pi / self.cutoff)
+        r = np.maximum(np.linspace(0, self.cutoff, self.pieces + 1), 1e-9)[:, None]
         front, x = (2 / self.cutoff) ** 0.5, r / self.cutoff
-        bessel = front * torch.sin(r * wave) / r
-        slope = front * (wave * torch.cos(r * wave) / r - torch.sin(r * wave) / r**2)
+        bessel = front * np.sin(r * wave) / r
+        slope = front * (wave * np.cos(r * wave) / r - np.sin(r * wave) / r**2)
         cut, cut_slope = 1 - x**3 * (10 - 15 * x + 6 * x**2), -30 * x**2 * (1 - x) ** 2 / self.cutoff
         value = bessel @ weight.T + bias
         values, slopes = value * cut, slope @ weight.T * cut + value * cut_slope
-        nodes = torch.stack([values, slopes * (self.cutoff / self.pieces)], 1).reshape(self.pieces + 1, 2, 3, self.size)
-        return interleave(nodes.transpose(1, 2).reshape(self.pieces + 1, 6, self.size).float().numpy())
+        nodes = np.stack([values, slopes * (self.cutoff / self.pieces)], 1).reshape(self.pieces + 1, 2, 3, self.size)
+        return interleave(nodes.swapaxes(1, 2).reshape(self.pieces + 1, 6, self.size).astype(np.float32))
+
+    def _first_sends(self, network):
+        """What the first layer's atoms send: it depends on the species alone, and their vectors are zero."""
+        dense1, _, dense2 = network.messages[0].phi
+        hidden = _double(network.embedding.weight) @ _double(dense1.weight).T + _double(dense1.bias)
+        hidden /= 1 + np.exp(-hidden)
+        phi = (hidden @ _double(dense2.weight).T + _double(dense2.bias)).reshape(-1, 3, self.size)
+        return interleave(np.concatenate([phi[:, :2], np.zeros_like(phi)], 1).astype(np.float32))
 
     def _room(self, atoms, edges):
         """Memory for so many atoms and listed edges; grown when needed, with some to spare."""
@@ -181,6 +186,10 @@ class Fast:
         energies, theirs = np.empty(n), np.empty((n, 3))  # in the caller's numbering
         energies[order], theirs[order] = energy + self.species_energies[kinds], forces
         return energies, theirs, (virial + virial.T) / 2
+
+
+def _double(weight):
+    return weight.detach().double().numpy()
 
 
 def _flat(weight):
