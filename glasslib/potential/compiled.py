@@ -10,7 +10,7 @@ import subprocess
 import sys
 from functools import cache
 
-from . import kernels, neighbours
+from . import geometry, kernels, neighbours
 
 HERE = "GLASSLIB_COMPILES"  # set in the process that compiles
 
@@ -44,7 +44,7 @@ def _parallel():
     """The compiled functions that are called from Python."""
     return [
         value
-        for module in (kernels, neighbours)
+        for module in (geometry, kernels, neighbours)
         for value in vars(module).values()
         if getattr(value, "targetoptions", {}).get("parallel") and hasattr(value, "_cache")
     ]

@@ -1,4 +1,4 @@
-"""PaiNN on a CPU: energy, forces and stress in seven sweeps over the atoms, compiled by Numba (`kernels.py`).
+"""PaiNN on a CPU: energy, forces and stress in seven sweeps over the atoms, compiled by Numba (`kernels.py`, `geometry.py`).
 
 What makes it fast, and the same for any number of threads:
 
@@ -16,7 +16,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from ..errors import GlasslibError
-from . import compiled, kernels
+from . import compiled, geometry, kernels
 from .kernels import LANES
 from .neighbours import Neighbours
 
@@ -146,21 +146,21 @@ class Fast:
         n, first, order = len(atoms), self.neighbours.first, self.neighbours.order
         kinds = kinds[order]
         self._room(n, len(self.neighbours.neighbour))
-        energy, forces, virials = np.empty(n), np.empty((n, 3)), np.empty((-(-n // kernels.SUMMED), 3, 3))
-        kernels.edges(
+        energy, forces, virials = np.empty(n), np.empty((n, 3)), np.empty((-(-n // geometry.SUMMED), 3, 3))
+        geometry.edges(
             atoms.positions[order], np.ascontiguousarray(atoms.cell.array), kinds, first, self.neighbours.neighbour,
             self.neighbours.shift, self.cutoff, self.pieces, *self.repulsion, self.to, self.kind, self.unit, self.piece, self.part,
             self.where, self.count, self.g, energy,
         )  # fmt: skip
         s = self.embedding[kinds]
         last = len(self.layers) - 1
-        geometry = self.unit, self.piece, self.part
+        places = self.unit, self.piece, self.part
         per_length, scale = np.float32(self.pieces / self.cutoff), np.float32(self.scale)
         with blas_on_one_thread():
             for k, layer in enumerate(self.layers):
                 to = self.kind if k == 0 else self.to
                 received = (
-                    k > 0, first, self.count, to, *geometry, self.tables[k], self.sends[k], s, self.vectors[k]
+                    k > 0, first, self.count, to, *places, self.tables[k], self.sends[k], s, self.vectors[k]
                 )  # fmt: skip
                 if k == last:
                     kernels.turn(*received, *layer["up"], *layer["turn"], *self.readout, scale, self.grads, energy)
@@ -173,15 +173,15 @@ class Fast:
             for k in range(last, 0, -1):
                 below = self.sends[k]  # whose own rows are the last thing that needs them
                 kernels.return_messages(
-                    first, self.count, self.to, *geometry, per_length, self.tables[k], self.sends[k], grads, self.g, self.phi3[k],
+                    first, self.count, self.to, *places, per_length, self.tables[k], self.sends[k], grads, self.g, self.phi3[k],
                     self.phi_hidden[k], *self.layers[k]["unsend"], self.vectors[k - 1], self.gate_hidden[k - 1],
                     *self.layers[k - 1]["down"], below,
                 )  # fmt: skip
                 grads = below
         kernels.return_first(
-            first, self.count, self.to, *geometry, per_length, self.tables[0], self.sends[0], kinds, grads, self.g
+            first, self.count, self.to, *places, per_length, self.tables[0], self.sends[0], kinds, grads, self.g
         )  # fmt: skip
-        kernels.collect(first, self.count, self.where, self.neighbours.back, self.unit, self.g, forces, virials)
+        geometry.collect(first, self.count, self.where, self.neighbours.back, self.unit, self.g, forces, virials)
         virial = virials.sum(0)
         energies, theirs = np.empty(n), np.empty((n, 3))  # in the caller's numbering
         energies[order], theirs[order] = energy + self.species_energies[kinds], forces
