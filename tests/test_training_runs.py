@@ -22,6 +22,7 @@ from glasslib.potential.storage import load_model
 from glasslib.provenance import record_path
 from glasslib.training import TrainConfig, evaluate, train
 from glasslib.training.loop import Training
+from glasslib.training.optimiser import OPTIMISERS
 
 TINY = dataclasses.replace(SMALL, epochs=12, batch=2, rate=3e-3, warmup=5, average=0.8, huber=0.0)
 
@@ -32,13 +33,13 @@ SCRIPT = """
     from glasslib.training import train
     from test_training import frame
     from test_training_runs import TINY
-    config = dataclasses.replace(TINY, epochs=int(sys.argv[2]))
+    config = dataclasses.replace(TINY, epochs=int(sys.argv[2]), optimiser=sys.argv[3])
     train([frame(s) for s in range(5)], [frame(7), frame(8)], sys.argv[1], config)
 """
 
 
-def command(out, epochs, *launcher):
-    return [sys.executable, *launcher, "-c", textwrap.dedent(SCRIPT), str(out), str(epochs)]
+def command(out, epochs, optimiser="adamw"):
+    return [sys.executable, "-c", textwrap.dedent(SCRIPT), str(out), str(epochs), optimiser]
 
 
 def environment():
@@ -55,9 +56,11 @@ def weights(out):
     return load_file(out / "model.safetensors")
 
 
-def test_a_few_frames_can_be_learnt_by_heart(tmp_path):
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_a_few_frames_can_be_learnt_by_heart(tmp_path, optimiser):
     frames = [frame(seed) for seed in range(3)]
-    config = dataclasses.replace(TINY, features=16, epochs=250, batch=3, rate=1e-2, average=0.9)
+    rate = {"adamw": 1e-2, "muon": 5e-2}[optimiser]
+    config = dataclasses.replace(TINY, features=16, epochs=250, batch=3, rate=rate, average=0.9, optimiser=optimiser)
     model = load_model(train(frames, [], tmp_path, config))
     table = evaluate(model, frames)
     spread = np.concatenate([made.get_forces() for made in frames]).std() * 1000
@@ -75,12 +78,13 @@ def test_both_engines_follow_the_same_loss_curve(tmp_path):
     assert curves[0][-1] < 0.9 * curves[0][0]
 
 
-def test_a_run_killed_twice_ends_bit_for_bit_as_an_unbroken_one(tmp_path):
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_a_run_killed_twice_ends_bit_for_bit_as_an_unbroken_one(tmp_path, optimiser):
     epochs = 60
-    subprocess.run(command(tmp_path / "whole", epochs), env=environment(), check=True, capture_output=True)
+    subprocess.run(command(tmp_path / "whole", epochs, optimiser), env=environment(), check=True, capture_output=True)
     broken = tmp_path / "broken"
     for survived in (3, 20):
-        process = subprocess.Popen(command(broken, epochs), env=environment(), stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command(broken, epochs, optimiser), env=environment(), stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not any(
             int(path.stem.split("-")[1]) >= survived for path in broken.glob("checkpoints/checkpoint-*.json")
@@ -89,7 +93,7 @@ def test_a_run_killed_twice_ends_bit_for_bit_as_an_unbroken_one(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not (broken / "model.safetensors").exists(), "killed too late to show anything"
-    subprocess.run(command(broken, epochs), env=environment(), check=True, capture_output=True)
+    subprocess.run(command(broken, epochs, optimiser), env=environment(), check=True, capture_output=True)
     whole, again = weights(tmp_path / "whole"), weights(broken)
     assert whole.keys() == again.keys()
     assert all(np.array_equal(whole[name], again[name]) for name in whole)
@@ -112,6 +116,7 @@ def test_two_processes_train_as_one_does(tmp_path):
         str(script),
         str(tmp_path / "two"),
         "4",
+        "adamw",
     ]
     subprocess.run(launch, env=environment(), check=True, capture_output=True)
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")

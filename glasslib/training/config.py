@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 
 from ..errors import GlasslibError
+from .optimiser import OPTIMISERS
 
 ENGINES = ("fast", "reference")
 LANES = 16  # features that the compiled loops work on at a time
@@ -28,7 +29,7 @@ class TrainConfig:
     warmup : int
         Steps over which the learning rate rises linearly from zero.
     decay : float
-        Weight decay of AdamW.
+        Weight decay, apart from the gradient.
     clip : float
         Largest norm of the gradient.
     average : float
@@ -41,6 +42,8 @@ class TrainConfig:
         Epochs without a better validation loss after which training stops; 0 never stops early.
     keep_every : int
         Epochs between two checkpoints.
+    optimiser : str
+        "adamw", or "muon": matrices by Muon, all else by AdamW; learns faster in long trainings.
     engine : str
         "fast" (first-order passes through compiled kernels) or "reference" (plain PyTorch, differentiated twice).
     seed : int
@@ -66,6 +69,7 @@ class TrainConfig:
     huber: float = 0.0
     patience: int = 0
     keep_every: int = 1
+    optimiser: str = "adamw"
     engine: str = "fast"
     seed: int = 0
 
@@ -82,8 +86,11 @@ class TrainConfig:
             object.__setattr__(self, field.name, value)
         if not self.species or not all(isinstance(symbol, str) for symbol in self.species):
             raise GlasslibError(f"training parameter 'species' must list chemical symbols, not {self.species!r}")
-        if self.engine not in ENGINES:
-            raise GlasslibError(f"training parameter 'engine' must be one of {', '.join(ENGINES)}, not {self.engine!r}")
+        for name, known in (("engine", ENGINES), ("optimiser", OPTIMISERS)):
+            if getattr(self, name) not in known:
+                raise GlasslibError(
+                    f"training parameter {name!r} must be one of {', '.join(known)}, not {getattr(self, name)!r}"
+                )
         if self.engine == "fast" and self.features % LANES:
             raise GlasslibError(
                 f"training parameter 'features' must be a multiple of {LANES} for engine 'fast', not {self.features}"

@@ -31,7 +31,7 @@ from .loop import one_thread, train
 from .xtb import Corrected, difference, labelled, need_installed, xtb
 
 DELTA = TrainConfig(epochs=110, batch=2, huber=1.0, average=0.99, warmup=50)
-STUDENT = TrainConfig(epochs=80, batch=2, huber=1.0, average=0.998, warmup=100)
+STUDENT = TrainConfig(epochs=80, batch=2, rate=2e-3, huber=1.0, average=0.998, warmup=100, optimiser="muon")
 MEMBER = replace(STUDENT, epochs=6, batch=4)
 WEIGHTS = 1, 2  # of the kinds in the mean: refined networks err less
 SMOOTH = 0.005  # of the pair potentials

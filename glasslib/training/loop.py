@@ -22,6 +22,7 @@ from .distributed import processes, share, total
 from .engine import assess, gradients
 from .frames import collate, force_rms, prepare, species_energies
 from .network import fixed_part, new_potential
+from .optimiser import Optimiser
 
 TERMS = ("energy", "forces", "virial")
 
@@ -104,7 +105,7 @@ class Training:
         self.network, self.train, self.validation = self._prepared(frames_train, frames_validation, initial)
         named = [(name, w) for name, w in self.network.named_parameters() if w.requires_grad]
         self.names, self.weights = [name for name, _ in named], [w for _, w in named]
-        self.optimiser = torch.optim.AdamW(self.weights, lr=config.rate, weight_decay=config.decay)
+        self.optimiser = Optimiser(dict(named), config)
         self.average = [w.detach().clone() for w in self.weights]
         self.best = [w.clone() for w in self.average]
         self.epoch, self.step, self.history = 0, 0, []
@@ -170,7 +171,7 @@ class Training:
                 sums[name] += terms[name] * len(chosen) / len(order)
         row = {
             "epoch": self.epoch + 1,
-            "rate": self.optimiser.param_groups[0]["lr"],
+            "rate": self.rate,
             "loss": sum(sums[name] for name in TERMS),
         }
         row |= {f"loss_{name}": sums[name] for name in TERMS} | {"gradient": sums["gradient"]}
@@ -205,8 +206,8 @@ class Training:
         total([w.grad for w in self.weights])
         total([values])
         length = float(torch.nn.utils.clip_grad_norm_(self.weights, self.config.clip))
-        self.optimiser.param_groups[0]["lr"] = learning_rate(self.step, self.steps, self.config)
-        self.optimiser.step()
+        self.rate = learning_rate(self.step, self.steps, self.config)
+        self.optimiser.step(self.rate)
         average(self.average, self.weights, self.config.average)
         self.step += 1
         return dict(zip(TERMS, values.tolist(), strict=True)) | {"gradient": length}
@@ -254,15 +255,13 @@ class Training:
         return f"loss {row['loss']:.4g}{errors}"
 
     def _keep(self):
-        tensors = {}
+        tensors = self.optimiser.tensors()
         for i, name in enumerate(self.names):
-            moments = self.optimiser.state[self.weights[i]]
             tensors |= {
                 f"weights.{name}": self.weights[i],
                 f"average.{name}": self.average[i],
                 f"best.{name}": self.best[i],
             }
-            tensors |= {f"first.{name}": moments["exp_avg"], f"second.{name}": moments["exp_avg_sq"]}
         state = {
             "epoch": self.epoch,
             "step": self.step,
@@ -282,7 +281,9 @@ class Training:
         if found is None:
             return
         _, tensors, state = found
-        if state["identity"] != self.identity:
+        before = state["identity"]
+        before["config"] = TrainConfig().asdict() | before["config"]  # of a run older than some parameter
+        if before != self.identity:
             if self.anew:
                 self.outdated = True
                 return
@@ -294,11 +295,7 @@ class Training:
                 self.weights[i].copy_(tensors[f"weights.{name}"])
             self.average[i].copy_(tensors[f"average.{name}"])
             self.best[i].copy_(tensors[f"best.{name}"])
-            self.optimiser.state[self.weights[i]] = {
-                "step": torch.tensor(float(state["step"])),
-                "exp_avg": tensors[f"first.{name}"],
-                "exp_avg_sq": tensors[f"second.{name}"],
-            }
+        self.optimiser.restore(tensors, state["step"])
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
         self.least, self.waited, self.stopped = state["least"], state["waited"], state["stopped"]
 
