@@ -173,6 +173,9 @@ def test_a_walk_without_cages_jumps_at_the_rate_that_hops_states_for_one():
     run = Trajectory(np.cumsum(steps(21, 3000, 40, 3.0), 0), ["Na"] * 40, CELL, np.arange(3000.0) * 0.2)
     data = analysis.hops(run, drift=False)
     assert float(data.rate[0]) == pytest.approx(float(data.walk_rate[0]), abs=4 * float(data.rate_sem[0]))
+    reuse = analysis.site_reuse(run, drift=False)
+    for unknown in (data.length, data.waiting, data.returned, data.P_length, reuse.other, reuse.same):
+        assert np.isnan(unknown).all()  # nothing to be told of jumps that follow each other like this
 
 
 def test_vibrations_alone_are_no_jumps():
@@ -289,27 +292,26 @@ def test_s_4_equals_a_direct_sum_over_atoms():
     assert float(data.S_4[0, 0, 0]) == pytest.approx(by_hand, rel=1e-9) and float(data.q[0]) == pytest.approx(k)
 
 
-def test_s_4_of_mobile_droplets_has_their_length():
-    """Mobility set by a smooth random field of correlation length ℓ: ξ₄ grows with ℓ."""
-    found = []
-    for scale in (0.8, 2.5):
-        rng = np.random.default_rng(13)
-        runs = []
-        for _ in range(10):
-            start = rng.uniform(0, 30, (2000, 3))
-            h = np.array(np.meshgrid(*[np.arange(-7, 8)] * 3)).reshape(3, -1) * 2 * np.pi / 30
-            power = np.exp(-((h**2).sum(0)) * scale**2 / 4)
-            keep = power > 1e-3
-            h, power = h[:, keep], power[keep]
-            pick = rng.choice(power.size, 150, p=power / power.sum())
-            field = np.cos(start @ h[:, pick] + rng.uniform(0, 2 * np.pi, 150)).sum(1)
-            end = start + np.where(field > 0, 3.0, 0.0)[:, None] * np.array([1.0, 0, 0])
-            runs.append(Trajectory(np.array([start, end]), ["Na"] * 2000, CELL, [0.0, 1.0]))
-        data = analysis.dynamic_length(runs, time=1.0, drift=False)
-        found.append((float(data.xi_4[0, 0]), float(data.xi_4_sem[0, 0]), float(data.S_4[0, 0, :2].mean())))
-    assert found[1][0] - found[0][0] > 2 * np.hypot(found[0][1], found[1][1])
-    assert found[1][2] > 2 * found[0][2] > 0
-    assert int(data.resolved[0, 0]) == 1
+@pytest.mark.parametrize("length, strength", [(1.5, 1.0), (3.0, 3.0)])
+def test_a_field_of_mobility_has_its_length_and_strength(length, strength):
+    """Atoms of an ideal gas move with a probability p(r) = 1/2 + h(r), h a Gaussian field of spectrum P / (1 + ξ²q²): S₄ = 1/4 + ρ P / (1 + ξ²q²)."""
+    side, atoms, runs = 36.0, 4000, []
+    rng = np.random.default_rng(13)
+    n = np.array(np.meshgrid(*[np.arange(-8, 9)] * 3)).reshape(3, -1)
+    n = n[:, (n**2).sum(0) > 0]
+    q = 2 * np.pi / side * n
+    power = strength / 4 * side**3 / atoms / (1 + length**2 * (q**2).sum(0))
+    for _ in range(12):
+        start = rng.uniform(0, side, (atoms, 3))
+        size = np.sqrt(power / side**3) * rng.normal(size=power.size)
+        field = np.sqrt(2) * np.cos(start @ q + rng.uniform(0, 2 * np.pi, power.size)) @ size
+        end = start + np.where(rng.random(atoms) < 0.5 + field, 3.0, 0.0)[:, None] * np.array([1.0, 0, 0])
+        runs.append(Trajectory(np.array([start, end]), ["Na"] * atoms, np.eye(3) * side, [0.0, 1.0]))
+    data = analysis.dynamic_length(runs, time=1.0, drift=False).isel(species=0, time=0)
+    assert float(data.independent) == pytest.approx(0.25, abs=0.01)
+    assert abs(float(data.xi_4) - length) < min(3 * float(data.xi_4_sem), 0.3 * length)
+    assert abs(float(data.S_4_0 - data.independent) - strength / 4) < min(3 * float(data.S_4_0_sem), 0.15 * strength)
+    assert int(data.resolved) == 1
 
 
 def test_sites_in_a_ring_are_taken_by_the_next_atom():

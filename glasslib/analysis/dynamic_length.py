@@ -1,5 +1,7 @@
 """Four-point structure factor and dynamic correlation length."""
 
+from functools import partial
+
 import numpy as np
 from scipy.optimize import curve_fit
 from scipy.stats import t as student
@@ -21,7 +23,8 @@ CHANCE = 0.025  # that a length is called resolved though atoms move independent
 def dynamic_length(trajectory_or_replicas, *, a=1.0, time=None, q_max=HIGHEST, vectors=30, origins=50, drift=True):
     """S₄(q, t) = ⟨|Σ_i (w_i − ⟨w⟩) exp(i q·r_i)|²⟩ / N with w_i = θ(a − |Δr_i(t)|), of each species, and the length ξ₄ from its small q.
 
-    Atoms that move independently give S₄ = ⟨w⟩(1 − ⟨w⟩) at all q. ξ₄ is that of the fit S₄(q) = S₄(0) / (1 + (ξ₄ q)²).
+    Atoms that move independently give S₄ = ⟨w⟩(1 − ⟨w⟩) at all q, each atom's own share. ξ₄ is that of what pairs of atoms add to it:
+    S₄(q) = ⟨w⟩(1 − ⟨w⟩) + A / (1 + (ξ₄ q)²).
 
     Parameters
     ----------
@@ -40,9 +43,9 @@ def dynamic_length(trajectory_or_replicas, *, a=1.0, time=None, q_max=HIGHEST, v
     Returns
     -------
     xarray.Dataset
-        `S_4` with error [species, time, q]; `xi_4` (Å) and `S_4_0` with errors [species, time]; `resolved`: 1 where ξ₄² exceeds
-        zero beyond what chance does once in forty times (Student's t over the parts) and 2π ξ₄ is below the longest wave of the box, so that it is not that of
-        the box. Errors over replicas or five blocks.
+        `S_4` with error [species, time, q]; its `independent` part, `xi_4` (Å) and `S_4_0` with errors [species, time]; `resolved`: 1 where A and ξ₄² exceed
+        zero beyond what chance does once in forty times (Student's t over the parts) and ξ₄ lies between 1/q of the shortest and of the longest wave.
+        Errors over replicas or five blocks.
 
     References
     ----------
@@ -72,17 +75,19 @@ def dynamic_length(trajectory_or_replicas, *, a=1.0, time=None, q_max=HIGHEST, v
         tables.append(four_point(replica, pairs, names, a, waves, shell, len(shells), blocks, drift))
     used, shell = np.unique(shell, return_inverse=True)
     size = np.bincount(shell, np.linalg.norm(waves, axis=1)) / np.bincount(shell)
-    parts = np.concatenate(tables)[..., used]
+    parts = np.concatenate(tables)[..., [*used, -1]]  # the last: each atom's own share
     mean, error = averaged(parts, lambda values: values)
-    best, spread = averaged(parts, lambda values: np.apply_along_axis(lambda y: ornstein_zernike(size, y), -1, values))
+    best, spread = averaged(parts, partial(np.apply_along_axis, partial(ornstein_zernike, size), -1))
     length, known = best[..., 1], np.isfinite(parts).all((1, 3)).sum(0)
     with np.errstate(invalid="ignore"):
-        surely = best[..., 2] > student.isf(CHANCE, np.maximum(known - 1, 1)) * spread[..., 2]
-        resolved = surely & (length * size[0] < 1)
+        least = student.isf(CHANCE, np.maximum(known - 1, 1))
+        surely = (best[..., 2] > least * spread[..., 2]) & (best[..., 3] > least * spread[..., 3])
+        resolved = surely & (length * size[0] < 1) & (length * size[-1] > 1)
     dims = ("species", "time")
     return dataset(
         {
-            "S_4": ((*dims, "q"), mean, error, "1", "four-point structure factor"),
+            "S_4": ((*dims, "q"), mean[..., :-1], error[..., :-1], "1", "four-point structure factor"),
+            "independent": (dims, mean[..., -1], error[..., -1], "1", "that of atoms that move independently"),
             "xi_4": (dims, length, spread[..., 1], "Å", "dynamic correlation length"),
             "S_4_0": (dims, best[..., 0], spread[..., 0], "1", "four-point structure factor at q = 0"),
             "resolved": (
@@ -119,7 +124,7 @@ def averaged(parts, function):
 
 
 def four_point(run, pairs, names, a, waves, shell, shells, blocks, drift):
-    """S₄ [blocks, species, times, shells], NaN in shells without wave vectors and blocks without pairs."""
+    """S₄ and, last, each atom's own share of it [blocks, species, times, shells + 1], NaN in shells without wave vectors and blocks without pairs."""
     shift = centre_of_mass(run) if drift else np.zeros((len(run), 3))
     block = np.minimum((pairs.middle * blocks).astype(int), blocks - 1)
     stays = []
@@ -130,7 +135,7 @@ def four_point(run, pairs, names, a, waves, shell, shells, blocks, drift):
         stays.append(((moved**2).sum(1) < a * a).astype(np.float32))
     stays = np.array(stays)
     times = len(pairs.lag)
-    total, seen = np.zeros((blocks, len(names), times, shells)), np.zeros((blocks, times))
+    total, seen = np.zeros((blocks, len(names), times, shells + 1)), np.zeros((blocks, times))
     number = np.bincount(shell, minlength=shells)
     for k, name in enumerate(names):
         mine = np.flatnonzero(run.species == name)
@@ -138,29 +143,26 @@ def four_point(run, pairs, names, a, waves, shell, shells, blocks, drift):
         mean = np.bincount(pairs.index, weight.mean(1)) / np.bincount(pairs.index)
         for p, i in enumerate(pairs.first):
             phase = np.asarray(run.positions[i], np.float64)[mine] @ waves.T
-            amplitude = (weight[p] - mean[pairs.index[p]]) @ np.exp(1j * phase)
+            change = weight[p] - mean[pairs.index[p]]
             with np.errstate(invalid="ignore"):
-                total[block[p], k, pairs.index[p]] += (
-                    np.bincount(shell, np.abs(amplitude) ** 2 / len(mine), shells) / number
-                )
+                of_waves = np.bincount(shell, np.abs(change @ np.exp(1j * phase)) ** 2, shells) / number
+            total[block[p], k, pairs.index[p]] += np.append(of_waves, change @ change) / len(mine)
     np.add.at(seen, (block, pairs.index), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return total / seen[:, None, :, None]
 
 
 def ornstein_zernike(q, values):
-    """(S(0), ξ, ξ²) of S(0) / (1 + ξ² q²), NaN where the fit fails. ξ² may come out below zero, which makes its error one of both sides; ξ is then 0."""
-    if not np.isfinite(values).all() or values.max() <= 0:
-        return np.full(3, np.nan)
+    """(S(0), ξ, ξ², A) of b + A / (1 + ξ² q²) for values at all q and, last, b; NaN where the fit fails. ξ² may come out below zero, which makes its
+    error one of both sides; ξ is then 0."""
+    own, excess = values[-1], values[:-1] - values[-1]
+    if not np.isfinite(values).all() or own <= 0:
+        return np.full(4, np.nan)
     lowest = -0.9 / q[-1] ** 2
     try:
         (level, square), _ = curve_fit(
-            lambda x, s, square: s / (1 + square * x**2),
-            q,
-            values,
-            (values[0], 0.0),
-            bounds=((0, lowest), (np.inf, 1e6)),
-        )
+            lambda x, level, square: level / (1 + square * x**2), q, excess, (excess[0], 1.0), bounds=((-np.inf, lowest), (np.inf, 1e6))
+        )  # fmt: skip
     except (RuntimeError, ValueError):
-        return np.full(3, np.nan)
-    return np.array([level, np.sqrt(max(square, 0.0)), square])
+        return np.full(4, np.nan)
+    return np.array([own + level, np.sqrt(max(square, 0.0)), square, level])

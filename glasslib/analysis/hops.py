@@ -14,7 +14,8 @@ R = np.arange(0.05, 8.0, 0.1)  # Å
 WINDOW = 5  # frames whose mean is a cage, on either side of a jump
 DISTANCE = {"Na": 1.2}  # Å between cages from which a change counts as a jump; others 1.0
 WALK = (50, 4000)  # atoms and frames of the walk that jumps are compared with
-RESOLVED = 0.1  # ps between frames by default: a rattle in the cage takes about as long
+RESOLVED = 0.04  # ps between frames by default, at least: cages are then means over a rattle or two
+UNCAGED = 0.5  # of the rate of a walk without cages, beyond which jumps follow each other too closely to be told apart
 BLOCKS = 5
 
 
@@ -76,7 +77,7 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
     ----------
     trajectory_or_replicas : Trajectory or list of Trajectory
     interval : float, optional
-        ps between the frames used, which must be there; default: the shortest even spacing of at least 0.1 ps, or the coarsest one that
+        ps between the frames used, which must be there; default: the shortest even spacing of at least 0.04 ps, or the coarsest one that
         leaves ten windows.
     distance : float, optional
         Å; default 1.2 for Na, 1.0 for others.
@@ -93,8 +94,8 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
         `rate` (jumps for each atom and ps), `length` (Å), `waiting` (ps from one jump of an atom to its next; runs are finite, so long
         waiting times are missed) and `returned` (fraction of an atom's jumps after its first that go back to the cage before the last
         jump), with errors [species]; `number` of jumps; `P_length` (1/Å) with error [species, r]. Errors over replicas, or
-        over five blocks of time. `walk_rate` (1/ps): jumps that the same rule finds in a fast random walk without cages; a `rate` near
-        it counts windows, not jumps.
+        over five blocks of time. `walk_rate` (1/ps): jumps that the same rule finds in a fast random walk without cages; a `rate` above half
+        of it counts windows, not jumps, and lengths, waiting times and returns are NaN there.
 
     Notes
     -----
@@ -120,6 +121,9 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
     tables = np.concatenate(tables)
     tables = tables[tables[:, :, 0].sum(1) > 0]  # a short run does not fill all blocks
     value, error = with_errors(tables, width)
+    walk = uncaged(window) / gap
+    blurred = value[:, 0] > UNCAGED * walk
+    value[blurred, 1:] = error[blurred, 1:] = np.nan
     dims = ("species",)
     labels = {
         "rate": ("1/ps", "jumps for each atom and time"),
@@ -130,8 +134,7 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
     variables = {n: (dims, value[:, k], error[:, k], *label) for k, (n, label) in enumerate(labels.items())}
     variables["number"] = (dims, tables[:, :, 1].sum(0).astype(int), None, "1", "jumps seen")
     variables["P_length"] = (("species", "r"), value[:, 4:], error[:, 4:], "1/Å", "distribution of the length of jumps")
-    walk = (dims, np.full(len(names), uncaged(window) / gap), None, "1/ps", "jumps found in a walk without cages")
-    variables["walk_rate"] = walk
+    variables["walk_rate"] = (dims, np.full(len(names), walk), None, "1/ps", "jumps found in a walk without cages")
     options = {"interval": interval, "distance": distance, "window": window, "drift": drift}
     return dataset(variables, {"species": names, "r": r}, described("hops", replicas, options, interval_ps=gap))
 

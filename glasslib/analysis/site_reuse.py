@@ -5,7 +5,7 @@ import numpy as np
 from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import centre_of_mass, checked, constant_cell, parts, symbols
-from .hops import DISTANCE, WINDOW, even_frames, find
+from .hops import DISTANCE, UNCAGED, WINDOW, even_frames, find, uncaged
 from .statistics import single, whole
 
 MOST_HOPS = 2000  # of each species and run that are followed
@@ -29,8 +29,9 @@ def site_reuse(trajectory_or_replicas, *, radius=1.0, interval=None, distance=No
     -------
     xarray.Dataset
         `other` and `same` (species, time) with errors: probability that another atom of the species, or the one that left, is within
-        `radius` of the site; `random` (species), mean number of atoms of the species around a random place; `number` of jumps followed.
-        Errors over replicas, or over blocks of jumps in the order of time.
+        `radius` of the site, NaN where jumps are too frequent to be told apart (see hops); `random` (species), mean number of atoms of the species
+        around a random place, of which the other atoms take the most; `number` of jumps followed. Errors over replicas, or over blocks of jumps in the
+        order of time.
     """
     replicas = checked(trajectory_or_replicas)
     constant_cell(replicas)
@@ -43,13 +44,15 @@ def site_reuse(trajectory_or_replicas, *, radius=1.0, interval=None, distance=No
     if any(abs(g - gap) > 1e-6 * gap for _, g in spaced):
         raise GlasslibError("the replicas have different even spacings: give interval")
     found = [[] for _ in names]
-    random = np.zeros(len(names))
+    random, rate = np.zeros((2, len(names)))  # rate: jumps for each atom and frame
     for replica, (frames, _) in zip(replicas, spaced, strict=True):
         for k, name in enumerate(names):
             limit = DISTANCE.get(name, 1.0) if distance is None else single("distance", distance)
             mine = np.flatnonzero(replica.species == name)
             random[k] += len(mine) * 4 / 3 * np.pi * radius**3 / replica.volume / len(replicas)
-            found[k].append(follow(replica, mine, frames, limit, window, delays, radius, drift))
+            after, jumps = follow(replica, mine, frames, limit, window, delays, radius, drift)
+            found[k].append(after)
+            rate[k] += jumps / (len(mine) * (len(frames) - 2 * window + 1)) / len(replicas)
     value, error = np.full((2, len(names), len(delays), 2), np.nan)
     for k, runs in enumerate(found):
         pieces = runs if len(runs) > 1 else np.array_split(runs[0], 5)
@@ -58,6 +61,8 @@ def site_reuse(trajectory_or_replicas, *, radius=1.0, interval=None, distance=No
             value[k] = np.concatenate(runs).mean(0)
         if len(means) > 1:
             error[k] = means.std(0, ddof=1) / np.sqrt(len(means))
+    blurred = rate > UNCAGED * uncaged(window)
+    value[blurred] = error[blurred] = np.nan
     dims = ("species", "time")
     options = {"radius": radius, "interval": interval, "distance": distance, "window": window, "drift": drift}
     return dataset(
@@ -73,7 +78,7 @@ def site_reuse(trajectory_or_replicas, *, radius=1.0, interval=None, distance=No
 
 
 def follow(replica, mine, frames, limit, window, delays, radius, drift):
-    """Whether (another, the same) atom is at each left site after each delay [jumps, delays, 2], in the order of time.
+    """Whether (another, the same) atom is at each left site after each delay [jumps, delays, 2], in the order of time, and the number of all jumps.
 
     `mine`: the atoms of a species; `frames`: evenly spaced ones. Positions are streamed, and only those of the jumps that are followed are looked at.
     """
@@ -83,7 +88,7 @@ def follow(replica, mine, frames, limit, window, delays, radius, drift):
         atoms.append(np.repeat(part, count))
         at.append(frame[np.arange(frame.shape[1])[None] < count[:, None]])
     atoms, at = np.concatenate(atoms), np.concatenate(at)
-    keep = np.flatnonzero(at + delays[-1] < len(frames))
+    jumps, keep = len(at), np.flatnonzero(at + delays[-1] < len(frames))
     keep = keep[np.argsort(at[keep], kind="stable")]
     if len(keep) > MOST_HOPS:
         keep = keep[np.linspace(0, len(keep) - 1, MOST_HOPS).astype(int)]
@@ -98,7 +103,7 @@ def follow(replica, mine, frames, limit, window, delays, radius, drift):
         near = (((step - np.round(step)) @ replica.cell) ** 2).sum(1) < radius**2
         same = near[np.searchsorted(mine, atoms[row])]
         out[row, column] = near.sum() > same, same
-    return out
+    return out, jumps
 
 
 def visited(replica, frames, at, delays, shift):
