@@ -21,6 +21,7 @@ LEAST_RISE = 0.02  # 1/Å, height of a second maximum that a run must be able to
 MARKS = {SUPPORTED: "●", "agrees": "●", NOT_SUPPORTED: "○", "differs": "○", NOT_RESOLVED: "…"}
 LEAST_RATIO = 2.0  # of relaxation times, that a run must be able to exclude before it says that there is no decoupling
 LEAST_ALPHA = 0.05  # height of a peak of α₂, likewise
+CAGES = 0.2  # α₂ of atoms that only rattle, in cages twice as wide one way as the others, or two fifths of them in cages half again as wide
 MATRIX_Q = 1.7  # 1/Å, wave number of the network, where relaxation times are compared
 Q_OFF = 0.05  # 1/Å, how far off that a computed one may be
 
@@ -54,6 +55,11 @@ def number(value, error=np.nan, digits=2):
     return f"{value:.{places}f} ± {error:.{places}f}"
 
 
+def chance(p):
+    """A probability of chance as text: "p = 0.031"."""
+    return "p < 0.0001" if p < 1e-4 else f"p = {min(p, 1.0):.2g}"
+
+
 def state_name(state):
     """A state as text: "NS2 at 3000 K"."""
     return f"{state[0]} at {state[1]:g} K"
@@ -81,11 +87,11 @@ def hopping(bimodality, diffusion, species="Na"):
         one = best[top]
         return Finding(
             f"A second maximum at {float(one.second):.1f} Å after {float(one.time):.2g} ps in {state_name(top)}, {score[top]:.1f} standard "
-            f"errors above the dip before it; a significant one in {len(seen)} of {len(states)} states.{tested}",
+            f"errors above the dip before it ({chance(looks * float(one.p))}, {looks} looks counted); a significant one in {len(seen)} of {len(states)} states.{tested}",
             SUPPORTED,
         )
     closest = (
-        f" The highest candidate, in {state_name(top)}, reaches {score[top]:.1f} standard errors."
+        f" The highest candidate, in {state_name(top)}, reaches {score[top]:.1f} standard errors ({chance(looks * float(best[top].p))}, {looks} looks counted)."
         if top and score[top] > 0
         else ""
     )
@@ -176,7 +182,8 @@ def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
     if unknown:
         text.append(f"Neither relaxes in {len(unknown)} more.")
     if known:
-        text.append(f"It grows on cooling in {', '.join(rising) or 'none'} of {', '.join(known)}.")
+        grown = ", ".join(f"{c} ({chance(float(norm.sf(s / e)))})" for c, (s, e) in known.items())
+        text.append(f"It grows on cooling in {', '.join(rising) or 'none'} of {grown}.")
     if all(above) and rising and not falling:
         return Finding(" ".join(text), SUPPORTED)
     nowhere = bool(level) and all(level) and not lower
@@ -212,41 +219,54 @@ def heights(peaks):
 
 
 def heterogeneous(peaks):
-    """Is the peak of the non-Gaussian parameter of every species above zero?"""
+    """Is the peak of the non-Gaussian parameter of every species above zero everywhere, and somewhere above what cages alone may give?"""
     known = heights(peaks)
     if not known:
         return Finding("No peak has an error bar in these runs.", NOT_RESOLVED)
     above = [k for k, (v, e, _) in known.items() if v > FOUR_BLOCKS * e]
+    beyond = {n for (_, n), (v, e, _) in known.items() if v - FOUR_BLOCKS * e > CAGES}
     none = [k for k, (v, e, inside) in known.items() if inside and v + SIGMAS * e < LEAST_ALPHA]
+    names = {n for _, n in known}
     (state, name), low = min(known.items(), key=lambda item: item[1][0])
-    text = f"The peak of α₂ exceeds zero in {len(above)} of {len(known)} cases; the lowest is {number(*low[:2])}, {name} in {state_name(state)}."
-    if len(above) == len(known):
+    text = (
+        f"The peak of α₂ exceeds zero in {len(above)} of {len(known)} cases; the lowest is {number(*low[:2])}, {name} in {state_name(state)}. "
+        f"Beyond {CAGES:g}, which unequal cages could give to atoms that only rattle, it goes, in one state at least, for {', '.join(sorted(beyond)) or 'no species'}."
+    )
+    if len(above) == len(known) and beyond == names:
         return Finding(text, SUPPORTED)
     return Finding(text, NOT_SUPPORTED if none else NOT_RESOLVED)
 
 
 def leader(peaks, order, leading="O"):
-    """Is one species' non-Gaussian parameter the largest? It must beat every other with p < 0.05, all states taken together.
+    """Is one species' non-Gaussian parameter the largest? It must beat every other with p < 0.05, all states taken together (Stouffer's sum of
+    normal scores).
 
     A peak at the end of the lag times may still grow, so that only a rival's peak inside them is beaten.
     """
     inside = {(s, str(n)): int(d.inside.sel(species=n)) == 1 for s, d in peaks.items() for n in d.species.values}
-    first, other = [], []
+    wins, loses = {}, {}  # rival → scores of the states that may speak for, and against, the leading species
     for state, data in order.items():
-        wins, loses = [], []
         for pair in map(str, data.pair.values):
-            names = pair.split("-")
-            if leading not in names:
+            names, one = pair.split("-"), data.sel(pair=pair)
+            if leading not in names or not np.isfinite(one.p):
                 continue
-            one, rival = data.sel(pair=pair), names[names[0] == leading]
-            sign = 1 if names[0] == leading else -1
-            small = bool(np.isfinite(one.p)) and float(one.p) * len(order) < 0.05
-            wins.append(small and sign * float(one.difference) > 0 and inside.get((state, rival), False))
-            loses.append(small and sign * float(one.difference) < 0 and inside.get((state, leading), False))
-        first += [state] if wins and all(wins) else []
-        other += [state] if any(loses) else []
+            rival, sign = (names[1], 1) if names[0] == leading else (names[0], -1)
+            score = np.sign(sign * float(one.difference)) * norm.isf(max(float(one.p), 1e-12) / 2)
+            for found, whose, direction in ((wins, rival, 1), (loses, leading, -1)):
+                found.setdefault(rival, []).extend([direction * score] * inside.get((state, whose), False))
+    together = [
+        {rival: float(norm.sf(np.sum(z) / len(z) ** 0.5)) for rival, z in found.items() if z} for found in (wins, loses)
+    ]
     tops = [str(d.species.values[int(d.height.fillna(-1).argmax("species"))]) for d in peaks.values()]
-    text = f"{leading} has the highest peak in {tops.count(leading)} of {len(tops)} states, significantly in {len(first)}; another species significantly in {len(other)}."
+    text = f"{leading} has the highest peak in {tops.count(leading)} of {len(tops)} states"
+    text += (
+        "".join(f"; above {r}: {chance(p)} of {len(wins[r])} states together" for r, p in sorted(together[0].items()))
+        + "."
+    )
+    first = bool(wins) and all(together[0].get(rival, 1.0) < 0.05 for rival in wins)
+    other = [r for r, p in together[1].items() if p * len(together[1]) < 0.05]
+    if other:
+        text += f" {', '.join(sorted(other))} is above {leading} beyond chance."
     cut = {s for (s, _), known in inside.items() if not known}
     if cut:
         text += f" In {len(cut)} states a peak lies at the end of the lag times: it may still grow, and nothing is said to exceed it."

@@ -283,6 +283,16 @@ def test_confidence_interval_of_D_covers_the_truth_in_about_95_of_100_walks():
     assert 33 <= sum(bool((d.D_low[0] < truth) and (truth < d.D_high[0])) for d in runs)
 
 
+def test_frames_as_runs_keep_them_leave_five_blocks_for_the_error_of_D():
+    """Recorded times as of a production run, 200 blocks: thinning pairs of frames to 1,000 may not empty any block."""
+    log = np.unique(np.round(np.geomspace(1, 250, 30)).astype(int))
+    step = np.unique((250 * np.arange(200)[:, None] + np.r_[0, log]).ravel())
+    jumps = 0.05 * np.random.default_rng(3).normal(size=(step[-1] + 1, 5, 3))
+    run = Trajectory(np.cumsum(jumps, 0)[step], ["Na"] * 5, np.eye(3) * 20, step * 0.002)
+    data = analysis.diffusion_coefficient(run, drift=False)
+    assert data.attrs["blocks"] == 5 and np.isfinite(data.D_sem).all()
+
+
 def test_arrhenius_recovers_the_energy_of_exact_data_and_skips_what_does_not_diffuse():
     import xarray as xr
 

@@ -144,18 +144,34 @@ def test_the_leading_species_must_beat_both_others():
     )
 
 
-def test_a_small_p_among_many_states_is_not_enough():
+def test_states_speak_together_and_one_small_p_among_many_is_not_enough():
     states = [("NS2", float(t)) for t in range(1000, 3000, 100)]
-    found = claims.leader(
-        {s: peaks([0.3, 0.6, 0.4]) for s in states}, {s: order([-0.3, 0, 0.2], [0.01, 1, 0.01]) for s in states}
-    )
-    assert found.verdict == claims.NOT_RESOLVED
+    high = {s: peaks([0.3, 0.6, 0.4]) for s in states}
+    one, none = order([-0.3, 0, 0.2], [0.01, 1, 0.01]), order([-0.3, 0, 0.2], [1, 1, 1])
+    assert claims.leader(high, {s: one if s == states[0] else none for s in states}).verdict == claims.NOT_RESOLVED
+    weak = order([-0.3, 0, 0.2], [0.2, 1, 0.2])
+    assert claims.leader(high, {states[0]: weak}).verdict == claims.NOT_RESOLVED
+    together = claims.leader(high, {s: weak for s in states})
+    assert together.verdict == claims.SUPPORTED and "above Na: p < 0.0001 of 20 states" in together.found
+    # Stouffer: the sum of k scores over √k; two of p = 0.1 to either side leave one half
+    two = {states[0]: order([-0.3, 0, 0.2], [0.1, 1, 0.1]), states[1]: order([0.3, 0, -0.2], [0.1, 1, 0.1])}
+    assert "above Si: p = 0.5 of 2 states" in claims.leader(high, two).found
 
 
 def test_peaks_within_their_errors_are_not_heterogeneity():
     assert claims.heterogeneous({("NS2", 2000.0): peaks([0.5, 0.5, 0.5])}).verdict == claims.SUPPORTED
     assert claims.heterogeneous({("NS2", 2000.0): peaks([0.005, 0.01, 0.004])}).verdict == claims.NOT_SUPPORTED
     assert claims.heterogeneous({("NS2", 2000.0): peaks([0.5] * 3, np.nan)}).verdict == claims.NOT_RESOLVED
+    assert claims.heterogeneous({("NS2", 2000.0): peaks([0.5, 0.5, 0.18])}).verdict == claims.NOT_RESOLVED  # cages may
+    hot = {("NS2", 3000.0): peaks([0.18] * 3), ("NS2", 2000.0): peaks([0.5] * 3)}
+    assert claims.heterogeneous(hot).verdict == claims.SUPPORTED
+
+
+def test_cages_alone_give_no_more_than_the_level_that_is_to_be_exceeded():
+    rng = np.random.default_rng(0)
+    for wide in (np.array([2.0, 1, 1]), np.where(rng.random((400_000, 1)) < 0.4, 1.5, 1.0)):
+        square = ((rng.normal(size=(400_000, 3)) * wide) ** 2).sum(1)
+        assert 0.6 * (square**2).mean() / square.mean() ** 2 - 1 < claims.CAGES + 0.01
 
 
 def test_large_errors_leave_heterogeneity_open():

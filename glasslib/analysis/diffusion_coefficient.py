@@ -9,7 +9,8 @@ from .displacements import checked, constant_cell, moments, pair_means, symbols
 from .lags import chosen_lags, frame_pairs, ticks
 from .statistics import block_sums
 
-LONGEST = 0.2  # of the trajectory: five independent stretches of time remain
+LONGEST = 0.16  # of the trajectory: four fifths of a block, so that each of five holds many pairs of frames
+ROOM = 1.25  # length of a block in units of the longest lag fitted, at least
 SHORTEST = 0.2  # of the longest lag fitted
 DIFFUSIVE = 0.1  # deviation of the log-log slope from 1 that is still called diffusive
 
@@ -18,7 +19,7 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
     """Diffusion coefficient of each species, the slope of the mean squared displacement: ⟨r²⟩ = 6 D t + constant.
 
     D is the slope of a least-squares line with weights 1/t² through all pairs of frames. Its error is the scatter of the slopes of separate
-    blocks of time, not shorter than the longest lag fitted, and of replicas: errors of the mean squared displacement at different lag
+    blocks of time, a quarter longer than the longest lag fitted at least, and of replicas: errors of the mean squared displacement at different lag
     times are strongly correlated, and fits of blocks that share no data take that into account without modelling it. The confidence
     interval is that of Student's t with blocks − 1 degrees of freedom.
 
@@ -26,7 +27,7 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
     ----------
     trajectory_or_replicas : Trajectory or list of Trajectory
     fit_range : (float, float), optional
-        Lag times fitted, ps. Default: from 4 % to 20 % of the trajectory, so that five independent blocks remain.
+        Lag times fitted, ps. Default: from 3.2 % to 16 % of the trajectory, so that five independent blocks remain.
     level : float
         Of the confidence interval.
     origins, drift
@@ -57,7 +58,7 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
         )
     pairs = [frame_pairs(t, lags, origins) for t in replicas]
     values = [pair_means(t, p, moments, np.zeros(1), 2, drift)[:, 0] for t, p in zip(replicas, pairs, strict=True)]
-    blocks = int(np.clip(length / pairs[0].lag[-1] * (1 + 1e-9), 1, 10))
+    blocks = int(np.clip(length / (ROOM * pairs[0].lag[-1]) * (1 + 1e-9), 1, 10))
     sums, counts = block_sums(pairs, values, 1)
     mean = sums.sum(0) / counts.sum(0)
     sums, counts = block_sums(pairs, values, blocks, separate=True)
@@ -85,7 +86,7 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
         fit_high_ps=float(lag[-1]),
         blocks=n,
         volume_A3=float(np.mean([t.volume for t in replicas])),
-        fit_rule="given" if fit_range is not None else "4 % to 20 % of the trajectory",
+        fit_rule="given" if fit_range is not None else "3.2 % to 16 % of the trajectory",
         not_diffusive=", ".join(np.array(symbols(replicas))[~diffusive].tolist()),
     )
     return dataset(
