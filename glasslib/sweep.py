@@ -101,13 +101,14 @@ def shipped(observable, folder="data/results"):
 
 
 def table(results, variables, dimension="species"):
-    """Some variables of all states as rows of a table: composition, temperature, `dimension`, then the variables."""
+    """Some variables of all states as rows of a table: composition, temperature, `dimension` (None: a row for each state), then the variables."""
     rows = []
     for (composition, temperature), data in results.items():
         present = [name for name in variables if name in data]
-        for label in data[dimension].values:
-            one = data.sel({dimension: label})
-            row = {"composition": composition, "temperature": temperature, dimension: str(label)}
+        for label in [None] if dimension is None else data[dimension].values:
+            one = data if label is None else data.sel({dimension: label})
+            row = {"composition": composition, "temperature": temperature}
+            row |= {} if label is None else {dimension: str(label)}
             rows.append(row | {name: float(one[name]) for name in present})
     return pd.DataFrame(rows)
 

@@ -39,6 +39,7 @@ clusters                  cluster_size, …       species, time              fra
 mobility                  distance, relative    time, atom                 time, start
 propensity                propensity, explained time, atom (species, time) time
 dynamic_length            S_4, xi_4             species, time (q)          a, time, q_max
+thermodynamics            pressure, density, …  (none)                     n_blocks
 everything                name → Dataset; `save` and `load` keep them in one file, `summary` is a table as text
 ========================= ===================== ========================== =====================================
 """
@@ -71,6 +72,7 @@ from .self_intermediate_scattering import self_intermediate_scattering
 from .site_reuse import site_reuse
 from .stretched_exponential import stretched_exponential
 from .structure_factor import structure_factor
+from .thermodynamics import thermodynamics
 from .van_hove_distinct import van_hove_distinct
 from .van_hove_self import van_hove_self
 
@@ -107,6 +109,7 @@ __all__ = [
     "stretched_exponential",
     "structure_factor",
     "summary",
+    "thermodynamics",
     "van_hove_distinct",
     "van_hove_self",
 ]

@@ -34,11 +34,13 @@ from .self_intermediate_scattering import self_intermediate_scattering
 from .site_reuse import site_reuse
 from .stretched_exponential import stretched_exponential
 from .structure_factor import structure_factor
+from .thermodynamics import thermodynamics
 from .van_hove_distinct import van_hove_distinct
 from .van_hove_self import van_hove_self
 
 STRUCTURE = (radial_distribution, structure_factor, bond_angles, coordination, q_speciation, rings)
 DYNAMICS = (
+    thermodynamics,
     mean_squared_displacement,
     diffusion_coefficient,
     self_intermediate_scattering,
