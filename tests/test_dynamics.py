@@ -208,6 +208,8 @@ class Scripted(Calculator):
         super().calculate(atoms, properties, system_changes)
         self.calls += 1
         self.results = {"energy": 0.0, "forces": np.zeros((len(atoms), 3)), "stress": np.zeros(6)}
+        if self.then is disagreement:
+            self.results["force_spread"] = np.zeros(len(atoms))
         if self.then and self.calls >= self.when:
             self.then(self.results)
 
@@ -250,7 +252,7 @@ def test_a_guard_stops_the_run_and_says_why_where_which_atoms_and_how_to_go_on(t
             tmp_path / "a.h5",
             quiet=True,
             checkpoint_every=10,
-            guard={"force_spread": 1.0, "every": 1},
+            guard={"every": 1} | ({"force_spread": 1.0} if then is disagreement else {}),
         )
     text = str(caught.value)
     assert (
@@ -262,6 +264,18 @@ def test_a_guard_stops_the_run_and_says_why_where_which_atoms_and_how_to_go_on(t
     assert (tmp_path / "a.h5.stopped.extxyz").exists() and not (tmp_path / "a.h5").exists()
     good = dynamics.final_state(tmp_path / "a.h5")
     assert np.isfinite(good.positions).all() and np.isfinite(good.get_momenta()).all() and good.info["time"] >= 0.01
+
+
+def test_a_limit_on_disagreement_needs_a_committee(tmp_path):
+    with pytest.raises(GlasslibError, match="needs a committee"):
+        dynamics.run(
+            Atoms("O3", positions=[[0, 0, 0], [3, 0, 0], [0, 3, 0]], cell=[6, 6, 6], pbc=True),
+            Scripted(),
+            [{"ensemble": "nvt", "temperature": 50, "length": 0.1}],
+            tmp_path / "a.h5",
+            quiet=True,
+            guard={"force_spread": 1.0},
+        )
 
 
 def test_approaching_atoms_are_named_with_distance_and_limit(tmp_path):

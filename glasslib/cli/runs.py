@@ -14,6 +14,7 @@ from .app import Seed, app, example, settings
     epilog=example(
         "glasslib simulate NS2 run.h5 --temperature 3000 --produce 20",
         "glasslib simulate start.extxyz run.h5 --schedule schedule.yml",
+        "glasslib simulate NS4 run.h5 --potential committee --force-spread 1.5",
     )
 )
 def simulate(
@@ -28,6 +29,9 @@ def simulate(
     schedule: Annotated[
         Path | None,
         typer.Option(help="YAML list of stages, in place of those that temperature, lengths and time step give."),
+    ] = None,
+    force_spread: Annotated[
+        float | None, typer.Option(help="Stop where a committee's forces on an atom differ by more, eV/Å.")
     ] = None,
     seed: Seed = 0,
 ):
@@ -45,6 +49,7 @@ def simulate(
         stages,
         output,
         seed=seed,
+        guard=dynamics.Guard(force_spread=force_spread),
         inputs=files(potential),
         attrs={name: melt.info[name] for name in ("composition",) if name in melt.info},
     )

@@ -106,7 +106,9 @@ class Watch:
                 hot.tolist(),
             )
         spread = results.get("force_spread")
-        if self.guard.force_spread is not None and spread is not None and np.max(spread) > self.guard.force_spread:
+        if self.guard.force_spread is not None and spread is None:
+            raise GlasslibError("guard: force_spread needs a committee of potentials, as `committee` is one")
+        if self.guard.force_spread is not None and np.max(spread) > self.guard.force_spread:
             worst = np.argsort(spread)[::-1][:4]
             return (
                 f"the committee's forces differ by {np.max(spread):.2f} eV/Å, more than {self.guard.force_spread:g}, on {self._names(worst)}",

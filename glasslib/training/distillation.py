@@ -31,12 +31,12 @@ from .loop import one_thread, train
 from .xtb import Corrected, difference, labelled, need_installed, xtb
 
 DELTA = TrainConfig(epochs=110, batch=2, huber=1.0, average=0.99, warmup=50)
-STUDENT = TrainConfig(epochs=80, batch=2, rate=2e-3, huber=1.0, average=0.998, warmup=100, optimiser="muon")
+STUDENT = TrainConfig(epochs=70, batch=2, rate=1e-3, huber=1.0, average=0.998, warmup=100, optimiser="muon")
 MEMBER = replace(STUDENT, epochs=6, batch=4)
 WEIGHTS = 1, 2  # of the kinds in the mean: refined networks err less
 SMOOTH = 0.005  # of the pair potentials
 PART = 60  # melts that a process labels at once
-SPREAD = 0.8  # eV/Å; where the networks differ by more (root mean square of a melt) they know nothing, and GFN1-xTB with pairs has the word
+SPREAD = 0.8  # eV/Å; where the teachers differ by more (root mean square of a melt), the refined network has the word: it knows close pairs
 WEIGHT = 2  # times that an ab initio frame counts for one of the melts
 
 
@@ -235,7 +235,8 @@ def _lessons(load, melts, members, most):
         for atoms in melts:
             kinds = teachers.answers(atoms, atoms)
             if _spread(kinds) > most:
-                made.append([teachers.base.label(atoms, atoms)] * (1 + members))
+                word = labelled(atoms, *kinds[1][0]) if kinds[1] else teachers.base.label(atoms, atoms)
+                made.append([word] * (1 + members))
             else:
                 made.append([_mean(atoms, kinds), *(labelled(atoms, *one) for one in _in_turn(kinds, members))])
     return [list(of_all) for of_all in zip(*made, strict=True)]
