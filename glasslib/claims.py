@@ -269,7 +269,7 @@ def leader(peaks, order, leading="O"):
         text += f" {', '.join(sorted(other))} is above {leading} beyond chance."
     cut = {s for (s, _), known in inside.items() if not known}
     if cut:
-        text += f" In {len(cut)} states a peak lies at the end of the lag times: it may still grow, and nothing is said to exceed it."
+        text += f" In {len(cut)} state{'s' * (len(cut) > 1)} a peak lies at the end of the lag times: it may still grow, and nothing is said to exceed it."
     if first and not other:
         return Finding(text, SUPPORTED)
     return Finding(text, NOT_SUPPORTED if other and not first else NOT_RESOLVED)

@@ -23,9 +23,18 @@ GLASS_Q_N = {
     "NS4": {4: 0.50, 3: 0.48, 2: 0.02},
 }  # nuclear magnetic resonance: statmechglass
 
+SODIUM_O, SODIUM_O_ERROR, SODIUM_O_LENGTH = (
+    4.8,
+    0.2,
+    2.45,
+)  # oxygens around Na and their mean distance, Å, glass of 42.5 % Na2O: hannon2021
+SHARP_PEAK = 1.6  # 1/Å, first sharp diffraction peak of NS4, 300 to 950 K: zotov1998
+
 FACTOR = 2.0  # within which numbers of other potentials or compositions are said to agree
 SAME_SCALE = 3.0  # factor within which relaxation times are said to be of one scale
 FEW = 0.1  # share of jumps below which those that go back are unimportant
+SAME_LENGTH = 0.05  # Å, within which mean distances are said to agree
+SAME_PEAK = 0.1  # 1/Å, likewise peaks of structure factors, whose shells are as wide
 SAME_ENERGY = 0.2  # eV, that an error must leave a difference below to be said to agree
 SAME_SHARE = 0.1  # within which shares of silicons are said to agree
 BESIDE = ((0.45, 0.75), (1.15, 1.4))  # 1/Å, either side of the prepeak
@@ -169,6 +178,45 @@ def glass(q_n, composition="NS2"):
     return Finding(f"{number(value, error)} in {state_name(state)}.", verdict)
 
 
+def oxygens(surroundings, composition="NS2"):
+    """Number of oxygens around sodium."""
+    found = coldest(surroundings, composition)
+    if found is None:
+        return Finding(f"No run of {composition}.", NOT_RESOLVED)
+    state, data = found
+    value, error = float(data["mean"]), float(data["mean_sem"])
+    text = f"{number(value, error)} within {data.attrs['cutoff_A']:.2f} Å in {state_name(state)}."
+    if not np.isfinite(error):
+        return Finding(text, NOT_RESOLVED)
+    return Finding(text, AGREES if abs(value - SODIUM_O) < SIGMAS * np.hypot(error, SODIUM_O_ERROR) else ELSEWHERE)
+
+
+def bond(surroundings, composition="NS2"):
+    """Mean distance of the oxygens around sodium."""
+    found = coldest(surroundings, composition)
+    if found is None:
+        return Finding(f"No run of {composition}.", NOT_RESOLVED)
+    state, data = found
+    value, error = float(data.distance), float(data.distance_sem)
+    off = abs(value - SODIUM_O_LENGTH)
+    near, far = off + SIGMAS * error < SAME_LENGTH, off - SIGMAS * error > SAME_LENGTH
+    text = f"{number(value, error)} Å within {data.attrs['cutoff_A']:.2f} Å in {state_name(state)}."
+    return Finding(text, AGREES if near else ELSEWHERE if far else NOT_RESOLVED)
+
+
+def sharp_peak(structure, composition="NS4"):
+    """First sharp diffraction peak of the neutron structure factor: its highest shell between 1.2 and 2.1 Å⁻¹."""
+    found = coldest(structure, composition)
+    part = None if found is None else found[1].S.where((found[1].q > 1.2) & (found[1].q < 2.1)).dropna("q")
+    if part is None or part.sizes["q"] < 3:
+        return Finding(f"No run of {composition} with waves there.", NOT_RESOLVED)
+    top = int(part.argmax("q"))
+    text = f"{float(part.q[top]):.2f} Å⁻¹ in {state_name(found[0])}."
+    if top in (0, part.sizes["q"] - 1):
+        return Finding(f"No peak between 1.2 and 2.1 Å⁻¹; the highest value is at {text}", NOT_RESOLVED)
+    return Finding(text, AGREES if abs(float(part.q[top]) - SHARP_PEAK) < SAME_PEAK else ELSEWHERE)
+
+
 def returns(jumps, composition="NS4"):
     """Share of sodium's jumps that go back."""
     found = coldest(jumps, composition)
@@ -192,6 +240,9 @@ COMPARISONS = (
     Comparison("Activation energy of sodium's diffusion", f"{SODIUM_E} eV, tracer in NS3 above 700 °C (Braedt & Frischat 1988)", ("braedt1988",), ("diffusion_coefficient",), activation),
     Comparison("Sodium's diffusion coefficient", "law of the tracer in NS3, extrapolated (Braedt & Frischat 1988)", ("braedt1988",), ("diffusion_coefficient",), extrapolated),
     Comparison("Silicons with three bridging oxygens", f"{GLASS_Q_N['NS2'][3]} in the glass NS2, nuclear magnetic resonance (in StatMechGlass)", ("statmechglass",), ("q_speciation",), glass),
+    Comparison("Oxygens around sodium, up to the first minimum of g(r)", f"{SODIUM_O} ± {SODIUM_O_ERROR} in the glass of 42.5 % Na₂O, neutrons (Hannon et al. 2021)", ("hannon2021",), ("sodium_coordination",), oxygens),
+    Comparison("Their mean distance", f"{SODIUM_O_LENGTH} Å in that glass (Hannon et al. 2021)", ("hannon2021",), ("sodium_coordination",), bond),
+    Comparison("First sharp diffraction peak", f"{SHARP_PEAK} Å⁻¹ in NS4 from 300 to 950 K, neutrons (Zotov, Delaplane & Keppler 1998)", ("zotov1998",), ("structure_factor",), sharp_peak),
     Comparison("Jumps of sodium that go back", "unimportant in glassy NS4, classical simulation (Jund, Kob & Jullien 2001)", ("jund2001",), ("hops",), returns),
 )  # fmt: skip
 

@@ -144,6 +144,7 @@ def test_a_rocksalt_crystal_has_six_neighbours_at_right_angles():
     found = analysis.coordination(run, pair="Na-Cl")
     assert_allclose(found.probability[6], 1.0)
     assert_allclose(found["mean"], 6.0)
+    assert_allclose(found.distance, 2.82)
     assert 2.82 < found.attrs["cutoff_A"] < 5.64 * np.sqrt(3) / 2
     angles = analysis.bond_angles(run, triplets=["Cl-Na-Cl"], cutoff=3.5).probability[0]
     width = 2.0

@@ -94,6 +94,27 @@ def test_the_law_of_the_tracer_and_its_energy_are_found_again():
     assert published.extrapolated({COLD: diffusion(diffusive=0)}).verdict == claims.NOT_RESOLVED
 
 
+def test_surroundings_of_sodium_and_the_first_sharp_peak():
+    def around(number, distance, error):
+        data = {"mean": number, "mean_sem": error, "distance": distance, "distance_sem": error}
+        return {COLD: xr.Dataset(data, attrs={"cutoff_A": 3.3})}
+
+    assert published.oxygens(around(4.6, 2.4, 0.01)).verdict == published.AGREES
+    assert published.oxygens(around(5.6, 2.4, 0.01)).verdict == published.ELSEWHERE
+    assert published.oxygens(around(4.6, 2.4, np.nan)).verdict == claims.NOT_RESOLVED
+    assert published.bond(around(5, 2.46, 0.01)).verdict == published.AGREES
+    assert published.bond(around(5, 2.60, 0.01)).verdict == published.ELSEWHERE
+    assert published.bond(around(5, 2.50, 0.01)).verdict == claims.NOT_RESOLVED
+
+    def neutrons(peak):
+        q = np.arange(0.3, 3, 0.1)
+        return {("NS4", 2000.0): xr.Dataset({"S": ("q", np.exp(-((q - peak) ** 2) / 0.1))}, {"q": q})}
+
+    assert published.sharp_peak(neutrons(1.62)).verdict == published.AGREES
+    assert published.sharp_peak(neutrons(1.85)).verdict == published.ELSEWHERE
+    assert published.sharp_peak(neutrons(2.6)).verdict == claims.NOT_RESOLVED  # still rises at the end
+
+
 def test_returns_mean_nothing_where_jumps_have_no_cages():
     state = {"returned": 0.02, "returned_sem": 0.01, "rate": 0.1, "walk_rate": 0.8}
     jumps = {("NS4", 2000.0): xr.Dataset({k: ("species", [v]) for k, v in state.items()}, {"species": ["Na"]})}

@@ -48,17 +48,23 @@ def coordination(trajectory_or_replicas, *, pair=None, cutoff=None, frames=MOST_
     Returns
     -------
     xarray.Dataset
-        `probability` (coordination), `probability_sem`, `mean` and `mean_sem`; the cutoff in the attributes.
+        `probability` (coordination), `mean` number, and `distance`, that of the neighbours on average (Å), with errors; the cutoff in the attributes.
     """
     replicas = checked(trajectory_or_replicas)
     centre, neighbour = default_pair(replicas, pair)
     cutoff = default_cutoff(replicas, centre, neighbour, cutoff)
 
+    lengths = []  # sum of the distances, and how many, of each frame
+
     def count(species, i, j, vector):
         chosen = (species[i] == centre) & (species[j] == neighbour)
+        lengths.append((np.linalg.norm(vector[chosen], axis=1).sum(), chosen.sum()))
         return np.bincount(i[chosen], minlength=len(species))[species == centre]
 
     probability, sem, mean, mean_sem = count_distribution(replicas, cutoff, count, frames, n_blocks)
+    parts = np.split(np.array(lengths, float), np.cumsum([len(spread(len(r), frames)) for r in replicas])[:-1])
+    sums, bonds_of = zip(*(in_blocks(part, n_blocks).T for part in parts), strict=True)
+    distance, distance_sem = jackknife(np.concatenate(sums)[:, None], np.concatenate(bonds_of)[:, None])
     options = {"pair": f"{centre}-{neighbour}", "cutoff": cutoff, "frames": frames, "n_blocks": n_blocks}
     return dataset(
         {
@@ -70,6 +76,13 @@ def coordination(trajectory_or_replicas, *, pair=None, cutoff=None, frames=MOST_
                 f"fraction of {centre} with so many {neighbour} neighbours",
             ),
             "mean": ((), mean, mean_sem, "1", f"mean number of {neighbour} around {centre}"),
+            "distance": (
+                (),
+                float(distance[0]),
+                float(distance_sem[0]),
+                "Å",
+                f"mean distance of {neighbour} around {centre}",
+            ),
         },
         {"coordination": np.arange(len(probability))},
         described("coordination", replicas, options, pair=f"{centre}-{neighbour}", cutoff_A=cutoff),
@@ -89,12 +102,16 @@ def count_distribution(replicas, cutoff, count, frames, n_blocks, least=7):
     width = max(least, max(len(c) for found in frame_counts for c in found))
     sums, totals = [], []
     for found in frame_counts:
-        blocks = min(whole("n_blocks", n_blocks), len(found))
-        block = np.arange(len(found)) * blocks // len(found)
-        padded = np.array([np.pad(c, (0, width - len(c))) for c in found], float)
-        sums.append(np.stack([padded[block == b].sum(0) for b in range(blocks)]))
+        sums.append(in_blocks(np.array([np.pad(c, (0, width - len(c))) for c in found], float), n_blocks))
         totals.append(sums[-1].sum(1))
     sums, totals = np.concatenate(sums)[:, :, None], np.concatenate(totals)[:, None]
     probability, sem = jackknife(sums, totals)
     mean, mean_sem = jackknife(sums, totals, lambda p: np.arange(width) @ p)
     return probability[:, 0], sem[:, 0], float(mean[0]), float(mean_sem[0])
+
+
+def in_blocks(values, n_blocks):
+    """Sums of the frames' values [frames, …] over blocks of time, fewer where there are fewer frames."""
+    blocks = min(whole("n_blocks", n_blocks), len(values))
+    block = np.arange(len(values)) * blocks // len(values)
+    return np.stack([values[block == b].sum(0) for b in range(blocks)])
