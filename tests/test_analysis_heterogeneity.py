@@ -292,7 +292,7 @@ def test_s_4_equals_a_direct_sum_over_atoms():
     assert float(data.S_4[0, 0, 0]) == pytest.approx(by_hand, rel=1e-9) and float(data.q[0]) == pytest.approx(k)
 
 
-@pytest.mark.parametrize("length, strength", [(1.5, 1.0), (3.0, 3.0)])
+@pytest.mark.parametrize("length, strength", [(2.0, 1.5), (3.0, 3.0)])
 def test_a_field_of_mobility_has_its_length_and_strength(length, strength):
     """Atoms of an ideal gas move with a probability p(r) = 1/2 + h(r), h a Gaussian field of spectrum P / (1 + ξ²q²): S₄ = 1/4 + ρ P / (1 + ξ²q²)."""
     side, atoms, runs = 36.0, 4000, []

@@ -15,6 +15,7 @@ from .waves import wave_vectors
 
 WIDTH = 0.1  # 1/Å, of a shell of wave vectors
 HIGHEST = 1.5  # 1/Å: beyond, S₄ is that of single atoms and their neighbours
+FITTED = 1.0  # 1/Å: further up, the order of neighbours shows in S₄
 BLOCKS = 5
 TIMES = 6
 CHANCE = 0.025  # that a length is called resolved though atoms move independently
@@ -24,7 +25,7 @@ def dynamic_length(trajectory_or_replicas, *, a=1.0, time=None, q_max=HIGHEST, v
     """S₄(q, t) = ⟨|Σ_i (w_i − ⟨w⟩) exp(i q·r_i)|²⟩ / N with w_i = θ(a − |Δr_i(t)|), of each species, and the length ξ₄ from its small q.
 
     Atoms that move independently give S₄ = ⟨w⟩(1 − ⟨w⟩) at all q, each atom's own share. ξ₄ is that of what pairs of atoms add to it:
-    S₄(q) = ⟨w⟩(1 − ⟨w⟩) + A / (1 + (ξ₄ q)²).
+    S₄(q) = ⟨w⟩(1 − ⟨w⟩) + A / (1 + (ξ₄ q)²), fitted up to 1 Å⁻¹ or to the third shell of waves.
 
     Parameters
     ----------
@@ -45,6 +46,7 @@ def dynamic_length(trajectory_or_replicas, *, a=1.0, time=None, q_max=HIGHEST, v
     xarray.Dataset
         `S_4` with error [species, time, q]; its `independent` part, `xi_4` (Å) and `S_4_0` with errors [species, time]; `resolved`: 1 where A and ξ₄² exceed
         zero beyond what chance does once in forty times (Student's t over the parts) and ξ₄ lies between 1/q of the shortest and of the longest wave.
+        ξ₄ is NaN where it comes out as long as the box.
         Errors over replicas or five blocks.
 
     References
@@ -154,15 +156,17 @@ def four_point(run, pairs, names, a, waves, shell, shells, blocks, drift):
 
 def ornstein_zernike(q, values):
     """(S(0), ξ, ξ², A) of b + A / (1 + ξ² q²) for values at all q and, last, b; NaN where the fit fails. ξ² may come out below zero, which makes its
-    error one of both sides; ξ is then 0."""
-    own, excess = values[-1], values[:-1] - values[-1]
+    error one of both sides; ξ is then 0. Where it reaches the length of the longest wave, ξ is NaN: the box is too small to tell."""
+    fitted = np.flatnonzero(q <= max(FITTED, q[2]))
+    own, excess, q = values[-1], values[fitted] - values[-1], q[fitted]
     if not np.isfinite(values).all() or own <= 0:
         return np.full(4, np.nan)
     lowest = -0.9 / q[-1] ** 2
     try:
         (level, square), _ = curve_fit(
-            lambda x, level, square: level / (1 + square * x**2), q, excess, (excess[0], 1.0), bounds=((-np.inf, lowest), (np.inf, 1e6))
+            lambda x, level, square: level / (1 + square * x**2), q, excess, (excess[0], 1.0), bounds=((-np.inf, lowest), (np.inf, (2 * np.pi / q[0]) ** 2))
         )  # fmt: skip
     except (RuntimeError, ValueError):
         return np.full(4, np.nan)
-    return np.array([own + level, np.sqrt(max(square, 0.0)), square, level])
+    length = np.sqrt(max(square, 0.0))
+    return np.array([own + level, length if length * q[0] < 0.99 * 2 * np.pi else np.nan, square, level])
