@@ -47,7 +47,7 @@ def site_reuse(trajectory_or_replicas, *, radius=1.0, interval=None, distance=No
     random, rate = np.zeros((2, len(names)))  # rate: jumps for each atom and frame
     for replica, (frames, _) in zip(replicas, spaced, strict=True):
         for k, name in enumerate(names):
-            limit = DISTANCE.get(name, 1.0) if distance is None else single("distance", distance)
+            limit = DISTANCE if distance is None else single("distance", distance)
             mine = np.flatnonzero(replica.species == name)
             random[k] += len(mine) * 4 / 3 * np.pi * radius**3 / replica.volume / len(replicas)
             after, jumps = follow(replica, mine, frames, limit, window, delays, radius, drift)
