@@ -87,7 +87,8 @@ def incoherent(times, composition="NS2"):
     if RELAXATION_RATIO / FACTOR < value - SIGMAS * spread and value + SIGMAS * spread < RELAXATION_RATIO * FACTOR:
         return Finding(text, AGREES)
     colder = grows and value + SIGMAS * spread < RELAXATION_RATIO  # below it, and on the way there
-    return Finding(text, ELSEWHERE if colder else NOT_RESOLVED)
+    beyond = value - SIGMAS * spread > RELAXATION_RATIO * FACTOR
+    return Finding(text, ELSEWHERE if colder or beyond else NOT_RESOLVED)
 
 
 def coherent(times, composition="NS2"):

@@ -56,6 +56,10 @@ def test_a_hundredfold_ratio_agrees_and_one_that_grows_towards_it_is_of_other_co
         assert published.incoherent({COLD: times(51.0, error, dims)}).verdict == claims.NOT_RESOLVED
 
 
+def test_a_ratio_far_beyond_a_hundred_is_of_other_conditions():
+    assert published.incoherent({COLD: times(343.0)}).verdict == published.ELSEWHERE
+
+
 def test_a_ratio_at_another_wave_number_is_not_compared():
     assert published.incoherent({COLD: times(70.0).assign_coords(q=2.1)}).verdict == claims.NOT_RESOLVED
     assert published.incoherent({COLD: times(70.0).assign_coords(q=1.7)}).verdict == published.AGREES
