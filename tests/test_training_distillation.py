@@ -90,8 +90,17 @@ def test_members_of_the_committee_have_teachers_of_their_own_of_both_kinds_in_tu
     of_first = [read_plain(path)[0].get_potential_energy() for path in paths]
     assert of_first == pytest.approx([5.0, 7.0, 1.0, 11.0, 2.0, 7.0, 6.0])
     assert all(np.allclose([a.positions for a in read_plain(path)], [a.positions for a in melts]) for path in paths)
-    monkeypatch.setattr("glasslib.training.distillation.SPREAD", 0.5)  # networks that disagree have no say
+    monkeypatch.setattr(
+        "glasslib.training.distillation.SPREAD", 0.5
+    )  # where they disagree the refined network has the word
     paths = taught(tmp_path, stand_ins, melts, 2, "another key")
+    assert [read_plain(path)[0].get_potential_energy() for path in paths] == pytest.approx([1.0, 1.0, 1.0])
+
+    def without():
+        known = stand_ins()
+        return Teachers(known.base, known.deltas)
+
+    paths = taught(tmp_path, without, melts, 2, "a third key")  # or, where there is none, what the networks correct
     assert [read_plain(path)[0].get_potential_energy() for path in paths] == pytest.approx([10.0, 10.0, 10.0])
 
 
