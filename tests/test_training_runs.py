@@ -21,6 +21,7 @@ from glasslib.potential.calculator import PaiNNCalculator
 from glasslib.potential.storage import load_model
 from glasslib.provenance import record_path
 from glasslib.training import TrainConfig, evaluate, train
+from glasslib.training.checkpoint import load_checkpoint, save_checkpoint
 from glasslib.training.loop import Training
 from glasslib.training.optimiser import OPTIMISERS
 
@@ -101,6 +102,19 @@ def test_a_run_killed_twice_ends_bit_for_bit_as_an_unbroken_one(tmp_path, optimi
     for row in first + second:
         del row["seconds"]
     assert first == second and len(first) == epochs
+
+
+def test_a_run_older_than_a_parameter_counts_as_one_with_its_default(tmp_path):
+    frames = [frame(seed) for seed in range(2)]
+    train(frames, [], tmp_path, TINY)
+    number, tensors, state = load_checkpoint(tmp_path / "checkpoints")
+    del state["identity"]["config"]["optimiser"]
+    save_checkpoint(tmp_path / "checkpoints", number, tensors, state)
+    before = (tmp_path / "model.safetensors").stat().st_mtime_ns
+    train(frames, [], tmp_path, TINY)
+    assert (tmp_path / "model.safetensors").stat().st_mtime_ns == before  # finished, and nothing is done again
+    with pytest.raises(GlasslibError, match="other parameters"):
+        train(frames, [], tmp_path, dataclasses.replace(TINY, optimiser="muon"))
 
 
 def test_two_processes_train_as_one_does(tmp_path):
