@@ -15,6 +15,7 @@ from .errors import GlasslibError
 from .files import atomic
 from .trajectory import Trajectory
 
+APART = {"finite_size.nc"}  # compares states of a sweep of its own
 _NAME = re.compile(r"(?P<composition>.+)_(?P<temperature>\d+(\.\d+)?)K_(?P<replica>\d+)")
 
 
@@ -81,6 +82,47 @@ def load(path):
         leaves = [node for node in tree.subtree if node.level == 2]
         states = {(node.parent.name, float(node.name)): node.to_dataset(inherit=False).load() for node in leaves}
     return dict(sorted(states.items()))
+
+
+def merge(source, target):
+    """Put the states of one folder of results into another: new ones are added, those that both have are taken from `source`.
+
+    So a set grows state by state, wherever and whenever its runs were made, without their trajectories. Killed half-way, the same
+    call ends it.
+
+    Parameters
+    ----------
+    source, target : path
+        Folders of results as the notebooks save them; `target` may be new.
+
+    Returns
+    -------
+    dict
+        "added" and "replaced" → sorted list of states.
+
+    Raises
+    ------
+    GlasslibError
+        If `target` knows a state by more observables than `source`: it would then hold two runs under one name.
+    """
+    source, target = Path(source), Path(target)
+    new = {path.name: load(path) for path in sorted(source.glob("*.nc"))}
+    if not new:
+        raise GlasslibError(f"no results (.nc) in {source}: run the notebooks 05 to 10, or `glasslib run`, first")
+    old = {path.name: load(path) for path in sorted(target.glob("*.nc"))}
+    states = set().union(*new.values())
+    lacking = sorted(
+        name for name, known in old.items() if name not in APART and states & (set(known) - set(new.get(name, {})))
+    )
+    if lacking:
+        raise GlasslibError(
+            f"{source} lacks {', '.join(lacking)} of states that {target} has: run the notebooks that make them first, or merge into a new folder"
+        )
+    for name, found in new.items():
+        how = attributes((target if name in old else source) / name)
+        save(dict(sorted((old.get(name, {}) | found).items())), target / name, **how)
+    known = set().union(*old.values()) if old else set()
+    return {"added": sorted(states - known), "replaced": sorted(states & known)}
 
 
 def attributes(path):

@@ -229,7 +229,7 @@ def test_a_single_block_has_no_error_instead_of_zero():
     assert np.isnan(last[-1]) and np.isfinite(last[0])
 
 
-KNOWN = {"composition": "NS2", "temperature": 2000.0, "potential": "default"}
+KNOWN = {"composition": "NS2", "temperature": 2000.0, "potential": "default", "weights": "cd34"}
 
 
 @pytest.mark.parametrize(
@@ -237,6 +237,7 @@ KNOWN = {"composition": "NS2", "temperature": 2000.0, "potential": "default"}
     [
         ({"temperature": 3500.0}, 20.0, r"\(temperature 2000.0 and 3500.0\): analyse them one by one"),
         ({"composition": "NS4"}, 20.0, "composition 'NS2' and 'NS4'"),
+        ({"weights": "ab12"}, 20.0, "weights 'cd34' and 'ab12'"),
         (
             {"potential": "pmmcs", "temperature": 2500},
             20.0,

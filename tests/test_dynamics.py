@@ -9,10 +9,11 @@ from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.io import write
 
-from glasslib import GlasslibError, dynamics
+from glasslib import GlasslibError, analysis, dynamics, load_potential, random_structure
 from glasslib.dynamics import Guard, log_frames, read_schedule
 from glasslib.dynamics.guard import Watch
-from glasslib.files import read_json
+from glasslib.files import read_json, sha256
+from glasslib.potential import files
 from glasslib.provenance import record_path
 from glasslib.trajectory import Trajectory
 
@@ -395,3 +396,13 @@ def test_a_start_is_a_file_whatever_its_name_or_says_that_it_is_neither(tmp_path
     assert len(dynamics.starting_structure(tmp_path / "POSCAR", 30, 3000.0, 0, None)) == 4
     with pytest.raises(GlasslibError, match="no file, and no composition"):
         dynamics.starting_structure("nowhere.xyz", 30, 3000.0, 0, None)
+
+
+def test_a_trajectory_names_the_weights_of_its_potential(tmp_path):
+    """ "default" stands for other networks tomorrow."""
+    melt = random_structure("NS2", atoms=27, seed=3)
+    run = Trajectory.open(
+        dynamics.run(melt, load_potential(), [MELT | {"length": 0.01}], tmp_path / "run.h5", quiet=True)
+    )
+    assert run.attrs["weights"] == sha256(files()[0])[:12]
+    assert analysis.radial_distribution(run).attrs["weights"] == run.attrs["weights"]

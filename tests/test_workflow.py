@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import xarray as xr
 import yaml
 
 from glasslib import GlasslibError, book, notebook, profiles, sweep, workflow
@@ -78,6 +79,44 @@ def test_a_composition_may_name_the_size_of_its_box():
 def test_results_of_several_boxes_are_found_by_their_melt():
     D = {("NS2@300", 3000.0): 1, ("NS2@600", 3000.0): 2, ("NS2", 2500.0): 3, ("NS4@300", 3000.0): 4}
     assert sweep.sizes(D) == {("NS2", 3000.0): [1, 2]}
+
+
+def results(folder, **states):
+    """A folder of results: observable → {state: value}."""
+    for name, values in states.items():
+        made = {state: xr.Dataset({"D": ("species", [float(v)])}, {"species": ["Na"]}) for state, v in values.items()}
+        sweep.save(made, folder / f"{name}.nc", run_dir=folder.name)
+    return folder
+
+
+def test_a_set_of_results_grows_state_by_state(tmp_path):
+    cold, hot = ("NS2", 1500.0), ("NS2", 3000.0)
+    old = results(tmp_path / "old", msd={hot: 1, ("NS4", 2000.0): 2}, hops={hot: 3}, finite_size={hot: 4})
+    new = results(tmp_path / "new", msd={hot: 5, cold: 6}, hops={hot: 7, cold: 8}, alpha={hot: 9, cold: 10})
+    assert sweep.merge(new, old) == {"added": [cold], "replaced": [hot]}
+    values = {
+        name: {state: data.D.item() for state, data in sweep.load(old / f"{name}.nc").items()}
+        for name in ("msd", "hops", "alpha", "finite_size")
+    }
+    assert values == {
+        "msd": {cold: 6, hot: 5, ("NS4", 2000.0): 2},
+        "hops": {cold: 8, hot: 7},
+        "alpha": {cold: 10, hot: 9},
+        "finite_size": {hot: 4},
+    }
+    assert (
+        sweep.attributes(old / "msd.nc")["run_dir"] == "old" and sweep.attributes(old / "alpha.nc")["run_dir"] == "new"
+    )
+
+
+def test_a_merge_that_would_mix_two_runs_of_a_state_is_refused(tmp_path):
+    state = ("NS2", 3000.0)
+    old = results(tmp_path / "old", msd={state: 1}, hops={state: 2})
+    with pytest.raises(GlasslibError, match=r"lacks hops\.nc of states that"):
+        sweep.merge(results(tmp_path / "new", msd={state: 3}), old)
+    assert sweep.load(old / "msd.nc")[state].D.item() == 1
+    with pytest.raises(GlasslibError, match="no results"):
+        sweep.merge(tmp_path / "nowhere", old)
 
 
 def test_parse_values_reads_json_and_leaves_words():

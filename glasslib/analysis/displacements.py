@@ -17,7 +17,7 @@ MEMORY_BYTES, LEAST = (
     64,
 )  # the same and the least number of atoms, of positions in memory: little new memory to be touched
 SUM_BYTES = 100_000_000  # of partial sums
-STATE = ("composition", "temperature", "potential")  # attributes that replicas of one state share
+STATE = ("composition", "temperature", "potential", "weights")  # attributes that replicas of one state share
 SAME_VOLUME = (
     0.05  # relative difference of the volumes of replicas: some hundred atoms at constant pressure differ by 2 %
 )

@@ -41,6 +41,18 @@ def analyse(
     print(out / f"{trajectories[0].stem}.nc")
 
 
+@app.command(epilog=example("glasslib merge runs/pmmcs/results data/results/pmmcs"))
+def merge(
+    source: Annotated[Path, typer.Argument(help="Folder of new results.")],
+    target: Annotated[Path, typer.Argument(help="Folder that gets them; what it has of other states stays.")],
+):
+    """Put the states of one folder of results into another; those that both have are replaced."""
+    from ..sweep import merge as merged
+
+    for what, states in merged(source, target).items():
+        print(f"{what}: {', '.join(f'{c} at {t:g} K' for c, t in states) or 'none'}")
+
+
 @app.command(epilog=example("glasslib trace data/models/default/model.safetensors"))
 def trace(path: Path):
     """Print where an artefact came from, down to the ab initio frames."""

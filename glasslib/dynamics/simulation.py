@@ -289,7 +289,7 @@ class Simulation:
         known = {
             "ensemble": "NPT" if varies else stage.ensemble.upper(), "temperature": stage.temperature, "pressure": stage.pressure,
             "thermostat": stage.thermostat, "timestep": stage.timestep, "seed": self.seed, "schedule": self.parameters["schedule"],
-            "potential": name_of(self.calculator.calculator),
+            "potential": name_of(self.calculator.calculator), "weights": getattr(self.calculator.calculator, "weights", None),
             "composition": self.start.info.get("composition"),
         }  # fmt: skip
         return {key: value for key, value in known.items() if value is not None}

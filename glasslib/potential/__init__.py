@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..errors import GlasslibError
+from ..files import sha256
 
 MODELS = Path(__file__).parents[2] / "data" / "models"
 CLASSICAL = ("pmmcs", "shik")
@@ -41,7 +42,9 @@ def load_potential(name_or_path="default", kernel="auto"):
     from .storage import load_model
 
     members = files(name_or_path)
-    return PaiNNCalculator([load_model(member) for member in members], kernel, name=Path(name_or_path).stem)
+    calculator = PaiNNCalculator([load_model(member) for member in members], kernel, name=Path(name_or_path).stem)
+    calculator.weights = " ".join(sha256(member)[:12] for member in members)
+    return calculator
 
 
 def files(name_or_path="default"):

@@ -81,6 +81,7 @@ class PaiNNCalculator(Calculator):
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
+    weights = None  # first digits of the SHA-256 of the files that `load_potential` read: a name may stand for other networks tomorrow
 
     def __init__(self, potentials, kernel="auto", dtype=torch.float32, name="potential"):
         super().__init__()
