@@ -14,7 +14,7 @@ from .app import Seed, app, example, settings
     epilog=example(
         "glasslib simulate NS2 run.h5 --temperature 3000 --produce 20",
         "glasslib simulate start.extxyz run.h5 --schedule schedule.yml",
-        "glasslib simulate NS4 run.h5 --potential committee --force-spread 1.5",
+        "glasslib simulate NS4 run.h5 --potential committee --force-error 1.5",
     )
 )
 def simulate(
@@ -33,6 +33,10 @@ def simulate(
     force_spread: Annotated[
         float | None, typer.Option(help="Stop where a committee's forces on an atom differ by more, eV/Å.")
     ] = None,
+    force_error: Annotated[
+        float | None, typer.Option(help="Stop where a calibrated committee expects a larger error of a force, eV/Å.")
+    ] = None,
+    warn: Annotated[bool, typer.Option("--warn", help="Beyond these two limits warn, and go on.")] = False,
     seed: Seed = 0,
 ):
     """Run molecular dynamics to an H5MD trajectory; killed at any time, the same command goes on."""
@@ -49,7 +53,7 @@ def simulate(
         stages,
         output,
         seed=seed,
-        guard=dynamics.Guard(force_spread=force_spread),
+        guard=dynamics.Guard(force_spread=force_spread, force_error=force_error, warn=warn),
         inputs=files(potential),
         attrs={name: melt.info[name] for name in ("composition",) if name in melt.info},
     )

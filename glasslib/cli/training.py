@@ -128,3 +128,15 @@ def evaluate(
         raise GlasslibError(f"--part must be test, validation, train or all, not {part!r}")
     chosen = labelled if part == "all" else split(labelled)[part]
     print(errors(load_potential(potential), chosen).round(2).to_string())
+
+
+@app.command(epilog=example("glasslib calibrate committee data/frames"))
+def calibrate(committee: str, frames: Path):
+    """Fit what a committee's disagreement says about its error, on test frames, and keep it beside its members."""
+    import pandas as pd
+
+    from ..reference import read_frames, split
+    from ..training.calibration import calibrate as calibrated
+
+    found = calibrated(committee, split(read_frames(frames))["test"])
+    print(pd.DataFrame(found).T.rename(columns={"floor": "floor (eV/Å)"}).to_string())

@@ -1,5 +1,6 @@
 """When a run has left physics: not a number, exploding, atoms inside each other, a committee that disagrees."""
 
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +14,10 @@ from ..errors import GlasslibError
 # far smaller than its covalent radius: labelled melts hold Na-Na at 1.43 Å, pushed apart by 12 eV/Å.
 CORE, LARGEST = 0.5, 1.3
 REACH = 2.0  # Å: where a search for pairs costs least; a shorter one walks through more empty cells
+COMMITTEE = {
+    "force_spread": ("the committee's forces differ by", "a committee of potentials, as `committee` is one"),
+    "force_error": ("the committee expects errors of", "a calibrated committee, see `glasslib calibrate`"),
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,10 @@ class Guard:
     force_spread : float
         Largest disagreement of a committee's forces, eV/Å, where the calculator's results hold "force_spread" [atoms].
         Default: not limited.
+    force_error : float
+        Largest error that a calibrated committee foretells for a force, eV/Å ("force_error" [atoms]). Default: not limited.
+    warn : bool
+        Beyond these two limits the run goes on with a warning.
     every : int
         Steps between two checks. The energy is looked at in every step.
     """
@@ -35,13 +44,17 @@ class Guard:
     temperature: float = None
     distance: dict = field(default_factory=dict)
     force_spread: float = None
+    force_error: float = None
+    warn: bool = False
     every: int = 20
 
     def __post_init__(self):
-        for name in ("temperature", "force_spread"):
+        for name in ("temperature", *COMMITTEE):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0):
                 raise GlasslibError(f"guard: {name} must be a number above zero, not {value!r}")
+        if not isinstance(self.warn, bool):
+            raise GlasslibError(f"guard: warn must be true or false, not {self.warn!r}")
         if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
             raise GlasslibError(f"guard: every must be a whole number of at least 1, not {self.every!r}")
         if not isinstance(self.distance, dict):
@@ -62,7 +75,7 @@ class Watch:
     """A guard at work on one set of atoms."""
 
     def __init__(self, guard, atoms, highest):
-        self.guard, self.every = guard, guard.every
+        self.guard, self.every, self.warned = guard, guard.every, set()
         self.temperature = guard.temperature or max(10 * highest, 20000.0)
         self.symbols = atoms.get_chemical_symbols()
         kinds = sorted(set(self.symbols))
@@ -105,15 +118,22 @@ class Watch:
                 f"the temperature is {temperature:.0f} K, more than {self.temperature:.0f} K, fastest {self._names(hot)}",
                 hot.tolist(),
             )
-        spread = results.get("force_spread")
-        if self.guard.force_spread is not None and spread is None:
-            raise GlasslibError("guard: force_spread needs a committee of potentials, as `committee` is one")
-        if self.guard.force_spread is not None and np.max(spread) > self.guard.force_spread:
-            worst = np.argsort(spread)[::-1][:4]
-            return (
-                f"the committee's forces differ by {np.max(spread):.2f} eV/Å, more than {self.guard.force_spread:g}, on {self._names(worst)}",
-                worst.tolist(),
-            )
+        for name, (says, needs) in COMMITTEE.items():
+            limit, values = getattr(self.guard, name), results.get(name)
+            if limit is None or not results:
+                continue
+            if values is None:
+                raise GlasslibError(f"guard: {name} needs {needs}")
+            if np.max(values) > limit:
+                worst = np.argsort(values)[::-1][:4]
+                text = f"{says} {np.max(values):.2f} eV/Å, more than {limit:g}, on {self._names(worst)}"
+                if not self.guard.warn:
+                    return text, worst.tolist()
+                if name not in self.warned:
+                    warnings.warn(
+                        f"{text}; the run goes on, its log has the disagreement of every logged step", stacklevel=2
+                    )
+                self.warned.add(name)
         return None
 
     def overlap(self, atoms):

@@ -206,14 +206,16 @@ def conservation(runs):
     return figure
 
 
-def reliability(spread, error, species):
-    """Error of forces against the committee's disagreement, atom by atom, and its root mean square in bins of equal number.
+def reliability(spread, error, species, fits):
+    """Error of forces against the committee's disagreement, atom by atom, with what two atoms of three should stay below.
 
     Parameters
     ----------
     spread, error : arrays [atoms]
         eV/Å.
     species : array [atoms]
+    fits : dict
+        Species → (floor in eV/Å, factor), as of training.calibration.fit.
     """
     figure, axes = panels(1, 1, height=3.0, width=4.6)
     ax = axes[0, 0]
@@ -221,9 +223,10 @@ def reliability(spread, error, species):
         ax.plot(
             spread[species == name], error[species == name], ".", ms=3, alpha=0.5, color=colour(name), mew=0, label=name
         )
-    order = np.array_split(np.argsort(spread), 10)
-    means = [(np.sqrt((spread[k] ** 2).mean()), np.sqrt((error[k] ** 2).mean())) for k in order if len(k)]
-    ax.plot(*np.array(means).T, "o-", color="black", ms=4, label="tenths of the atoms")
+    x = np.geomspace(spread.min(), spread.max(), 100)
+    for (name, (floor, factor)), dashes in zip(fits.items(), ("-", "--", ":", "-."), strict=False):
+        ax.plot(x, np.hypot(floor, factor * x), color="white", lw=3)
+        ax.plot(x, np.hypot(floor, factor * x), color=colour(name), ls=dashes, lw=1.6, label=f"{name}: foretold")
     ends = np.array([min(spread.min(), error.min()), max(spread.max(), error.max())])
     ax.plot(ends, ends, color=GREY, lw=0.8, zorder=0)
     ax.set(

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from ..errors import GlasslibError
-from ..files import sha256
+from ..files import read_json, sha256
 
 MODELS = Path(__file__).parents[2] / "data" / "models"
 CLASSICAL = ("pmmcs", "shik")
+CALIBRATION = "calibration.json"  # beside the members of a committee: what their disagreement says about their error
 
 
 def load_potential(name_or_path="default", kernel="auto"):
@@ -44,6 +45,9 @@ def load_potential(name_or_path="default", kernel="auto"):
     members = files(name_or_path)
     calculator = PaiNNCalculator([load_model(member) for member in members], kernel, name=Path(name_or_path).stem)
     calculator.weights = " ".join(sha256(member)[:12] for member in members)
+    note = members[0].with_name(CALIBRATION)
+    if len(members) > 1 and note.exists():
+        calculator.calibrate(read_json(note), note)
     return calculator
 
 

@@ -72,7 +72,8 @@ class PaiNNCalculator(Calculator):
     ----------
     potentials : list of Potential
         With several, results are their means and `results["force_spread"]` [atoms] is the committee's disagreement, eV/Å: the root
-        of the variance over the members (n − 1), summed over the three components.
+        of the variance over the members (n − 1), summed over the three components. Where the committee is calibrated (the shipped
+        one is), `results["force_error"]` [atoms] is what two atoms of three err by less than, eV/Å.
     kernel : str
         "numba" (compiled, float32), "triton" (the same on a GPU), "reference" (the readable model), or "auto".
     dtype : torch.dtype
@@ -81,6 +82,7 @@ class PaiNNCalculator(Calculator):
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
+    floor = factor = None  # eV/Å and 1, for each species: `force_error` from `force_spread`
     weights = None  # first digits of the SHA-256 of the files that `load_potential` read: a name may stand for other networks tomorrow
 
     def __init__(self, potentials, kernel="auto", dtype=torch.float32, name="potential"):
@@ -118,6 +120,23 @@ class PaiNNCalculator(Calculator):
         warnings.warn(f"kernel 'triton' is not used on this GPU: {reason}; kernel 'numba' is", stacklevel=4)
         self._use("numba")
 
+    def calibrate(self, note, source="the calibration"):
+        """Take the calibration that `glasslib calibrate` wrote; one of other members is left, with a warning."""
+        try:
+            if note["weights"] != self.weights:
+                warnings.warn(
+                    f"{source} is of other networks and not used: make it anew with `glasslib calibrate`", stacklevel=3
+                )
+                return
+            found = np.array([[float(note["species"][s][key]) for s in self.species] for key in ("floor", "factor")])
+        except (KeyError, TypeError, ValueError) as error:
+            raise GlasslibError(
+                f"{source} holds no calibration ({error!r}): make it anew with `glasslib calibrate`"
+            ) from None
+        if not (np.isfinite(found).all() and (found >= 0).all()):
+            raise GlasslibError(f"{source}: floor and factor must be numbers of at least zero")
+        self.floor, self.factor = found
+
     def reset(self):
         """Forget results and the neighbour list."""
         super().reset()
@@ -149,6 +168,10 @@ class PaiNNCalculator(Calculator):
         if len(parts) > 1:
             spread = np.var([part[1] for part in parts], axis=0, ddof=1)
             self.results["force_spread"] = np.sqrt(spread.sum(1))
+            if self.factor is not None:
+                self.results["force_error"] = np.hypot(
+                    self.floor[kinds], self.factor[kinds] * self.results["force_spread"]
+                )
 
     def _overlap(self, atoms):
         """What to say where energy or forces are not finite: mostly atoms on top of each other."""
