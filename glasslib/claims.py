@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import norm
+from scipy.stats import t as student
 
 from .analysis.statistics import FOUR_BLOCKS
 from .errors import GlasslibError, shown
@@ -172,17 +173,15 @@ def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
     above = [v - 1 > SIGMAS * e for v, e in ratios.values()] + [v > 1 for v in lower.values()] + [False] * len(upper)
     level = [v + SIGMAS * e < LEAST_RATIO for v, e in ratios.values()] + [v < LEAST_RATIO for v in upper.values()]
     slopes = {c: trend({t: v for (name, t), v in ratios.items() if name == c}) for c in sorted({c for c, _ in ratios})}
-    known = {c: s for c, s in slopes.items() if np.isfinite(s[1])}
-    far = norm.isf(
-        CHANCE / max(len(known), 1)
-    )  # standard errors, such that chance moves none of the compositions so far
-    rising = [c for c, (s, e) in known.items() if s > far * e]
-    falling = [c for c, (s, e) in known.items() if s < -far * e]
+    known = {c: p for c, (_, _, p) in slopes.items() if np.isfinite(p)}
+    level_each = CHANCE / max(len(known), 1)  # so that chance moves none of the compositions
+    rising = [c for c, p in known.items() if p < level_each]
+    falling = [c for c, p in known.items() if 1 - p < level_each]
     text.append(f"It exceeds 1 by two standard errors in {sum(above)} of {len(above)} states.")
     if unknown:
         text.append(f"Neither relaxes in {len(unknown)} more.")
     if known:
-        grown = ", ".join(f"{c} ({chance(float(norm.sf(s / e)))})" for c, (s, e) in known.items())
+        grown = ", ".join(f"{c} ({chance(p)})" for c, p in known.items())
         text.append(f"It grows on cooling in {', '.join(rising) or 'none'} of {grown}.")
     if all(above) and rising and not falling:
         return Finding(" ".join(text), SUPPORTED)
@@ -191,21 +190,23 @@ def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
 
 
 def trend(values):
-    """Slope of ln value against 1000 K/T and its error, of {temperature: (value, error)}; NaN where it cannot be told."""
+    """Slope of ln value against 1000 K/T, its error and the chance that it does not grow on cooling, of {temperature: (value, error)}; NaN where it
+    cannot be told. Where the points scatter more than their errors allow, the scatter gives the error, and Student's t the chance."""
     usable = {t: (v, e) for t, (v, e) in values.items() if v > 0 and np.isfinite(e) and e > 0}
     if len(usable) < 2:
-        return np.nan, np.nan
+        return np.nan, np.nan, np.nan
     x = np.array([1000 / t for t in usable])
     y, s = (np.array(z) for z in zip(*((np.log(v), e / v) for v, e in usable.values()), strict=True))
     w = 1 / s**2
     centre = (w * x).sum() / w.sum()
     spread = (w * (x - centre) ** 2).sum()
     slope = (w * (x - centre) * y).sum() / spread
-    error = spread**-0.5
-    if len(x) > 2:  # points that scatter more than their errors allow make the slope less certain
+    error, chances = spread**-0.5, norm
+    if len(x) > 2:
         misfit = (w * (y - (w * y).sum() / w.sum() - slope * (x - centre)) ** 2).sum() / (len(x) - 2)
-        error *= max(1.0, misfit**0.5)
-    return float(slope), float(error)
+        if misfit > 1:
+            error, chances = error * misfit**0.5, student(len(x) - 2)
+    return float(slope), float(error), float(chances.sf(slope / error))
 
 
 def heights(peaks):
@@ -288,11 +289,11 @@ def cooling(peaks):
         cut = {t for t in line if t not in whole}
         cold = bool(cut) and bool(whole) and max(cut) < min(whole)
         slopes = [trend(whole)] + ([trend({t: v[:2] for t, v in line.items()})] if cold else [])
-        if not any(np.isfinite(e) for _, e in slopes):
+        if not any(np.isfinite(p) for _, _, p in slopes):
             continue
         cases += 1
-        rising += any(s > SIGMAS * e for s, e in slopes)
-        falling += not cut and slopes[0][0] < -SIGMAS * slopes[0][1]
+        rising += any(p < CHANCE for _, _, p in slopes)
+        falling += not cut and 1 - slopes[0][2] < CHANCE
     if not cases:
         return Finding("Two temperatures at least are needed.", NOT_RESOLVED)
     text = f"The peak grows on cooling in {rising} and shrinks in {falling} of {cases} cases (composition and species)."

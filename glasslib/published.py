@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .analysis.arrhenius import BOLTZMANN
-from .claims import MATRIX_Q, NOT_RESOLVED, SIGMAS, Finding, at_q, number, span, state_name, tabulated, trend
+from .claims import CHANCE, MATRIX_Q, NOT_RESOLVED, SIGMAS, Finding, at_q, number, span, state_name, tabulated, trend
 
 AGREES, ELSEWHERE = "agrees", "other conditions"
 
@@ -78,8 +78,7 @@ def incoherent(times, composition="NS2"):
             NOT_RESOLVED,
         )
     state = min(known, key=lambda s: s[1])
-    slope, error = trend({s[1]: v for s, v in known.items()})
-    grows = slope > SIGMAS * error
+    grows = trend({s[1]: v for s, v in known.items()})[2] < CHANCE
     text = f"{number(*known[state])} in {state_name(state)} at {MATRIX_Q:g} Å⁻¹" + (
         f", growing on cooling ({span(known)})." if grows else "."
     )
@@ -100,8 +99,8 @@ def coherent(times, composition="NS2"):
     with_error = {s: v for s, v in found.items() if np.isfinite(v[1])}
     state = min(with_error or found, key=lambda s: s[1])
     ratio, error = found[state]
-    slope, slope_error = trend({s[1]: v for s, v in found.items()})
-    falls = f", falling on cooling ({span(with_error)})" if slope < -SIGMAS * slope_error else ""
+    grown = trend({s[1]: v for s, v in found.items()})[2]
+    falls = f", falling on cooling ({span(with_error)})" if 1 - grown < CHANCE else ""
     text = f"τ(Si–Si)/τ(Na–Na) = {number(ratio, error)} in {state_name(state)}{falls}."
     cold = min((s for s in at_q(times, CHANNEL_Q) if s[0] == composition), key=lambda s: s[1])
     if state != cold:

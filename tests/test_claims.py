@@ -54,7 +54,7 @@ def diffusion(diffusive=1, na=10.0, si=0.1):
 
 
 def test_decoupling_that_grows_on_cooling_is_supported():
-    found = claims.decoupling({("NS2", t): times(1.0, 2.0 * (4000 / t) ** 3) for t in (2000.0, 3000.0, 4000.0)})
+    found = claims.decoupling({("NS2", t): times(1.0, 2.0 * (4000 / t) ** 3) for t in (2000.0, 2500.0, 3000.0, 4000.0)})
     assert found.verdict == claims.SUPPORTED
     assert "16.0" in found.found and "NS2 at 2000 K" in found.found
 
@@ -208,15 +208,30 @@ def test_growth_on_cooling_needs_two_temperatures_and_the_right_sign():
     assert claims.cooling({("NS2", 3000.0): peaks([1.0] * 3)}).verdict == claims.NOT_RESOLVED
 
 
-def test_trend_recovers_an_exponential_and_its_error():
+def trends(scatter, slope, n=1500):
+    """Trends of values with errors of 5 % that scatter by another share."""
     rng = np.random.default_rng(0)
-    scores = []
-    for _ in range(400):
-        values = {t: np.exp(1.5 * 1000 / t) * (1 + 0.05 * rng.normal()) for t in (2000.0, 2500.0, 3000.0, 4000.0)}
-        slope, error = claims.trend({t: (v, 0.05 * v) for t, v in values.items()})
-        scores.append((slope - 1.5) / error)
-    assert np.mean(scores) == pytest.approx(0, abs=0.2)
+    for _ in range(n):
+        yield claims.trend(
+            {
+                t: (np.exp(slope * 1000 / t + scatter * rng.normal()), 0.05 * np.exp(slope * 1000 / t))
+                for t in (2000.0, 2500.0, 3000.0, 4000.0)
+            }
+        )
+
+
+def test_trend_recovers_an_exponential_and_its_error():
+    scores = [(slope - 1.5) / error for slope, error, _ in trends(0.05, 1.5)]
+    assert np.mean(scores) == pytest.approx(0, abs=0.1)
     assert 0.7 < np.std(scores) < 1.15
+
+
+@pytest.mark.parametrize("scatter", [0.05, 0.2])
+def test_values_that_do_not_change_seem_to_grow_no_more_often_than_chance_allows(scatter):
+    """Also where they scatter four times as much as their errors say, which normal quantiles would forgive too much."""
+    p = np.array([chance for _, _, chance in trends(scatter, 0.0)])
+    assert 0.25 * claims.CHANCE < (p < claims.CHANCE).mean() < 1.4 * claims.CHANCE
+    assert (p > 1 - claims.CHANCE).mean() < 1.4 * claims.CHANCE
 
 
 @pytest.mark.parametrize(
