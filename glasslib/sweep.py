@@ -15,6 +15,7 @@ from .errors import GlasslibError
 from .files import atomic
 from .trajectory import Trajectory
 
+LARGE = 5000  # values
 APART = {"finite_size.nc"}  # compares states of a sweep of its own
 _NAME = re.compile(r"(?P<composition>.+)_(?P<temperature>\d+(\.\d+)?)K_(?P<replica>\d+)")
 
@@ -64,9 +65,14 @@ def save(results, path, **attributes):
     with atomic(path) as temporary:
         xr.Dataset(attrs=attributes).to_netcdf(temporary, mode="w", engine="h5netcdf")
         for (composition, temperature), dataset in results.items():
-            encoding = {name: {"zlib": True} for name, v in dataset.variables.items() if v.dtype.kind == "f" and v.ndim}
+            encoding = {name: packed(v) for name, v in dataset.variables.items() if v.dtype.kind == "f" and v.ndim}
             group = f"{composition}/{temperature:g}"
             dataset.to_netcdf(temporary, mode="a", group=group, engine="h5netcdf", encoding=encoding)
+
+
+def packed(variable):
+    """How a variable is kept: curves of thousands of points to seven digits, which no error bar comes near."""
+    return {"zlib": True, "shuffle": True} | ({"dtype": "float32"} if variable.size > LARGE else {})
 
 
 def load(path):

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 import xarray as xr
 import yaml
@@ -107,6 +108,15 @@ def test_a_set_of_results_grows_state_by_state(tmp_path):
     assert (
         sweep.attributes(old / "msd.nc")["run_dir"] == "old" and sweep.attributes(old / "alpha.nc")["run_dir"] == "new"
     )
+
+
+def test_small_results_are_kept_exactly_and_large_ones_to_seven_digits(tmp_path):
+    rng = np.random.default_rng(0)
+    made = xr.Dataset({"a": (("x",), rng.normal(size=100)), "b": (("x", "y"), rng.normal(size=(100, 100)))})
+    sweep.save({("NS2", 3000.0): made}, tmp_path / "a.nc")
+    kept = sweep.load(tmp_path / "a.nc")["NS2", 3000.0]
+    assert np.array_equal(kept.a, made.a)
+    np.testing.assert_allclose(kept.b, made.b, rtol=1e-6)
 
 
 def test_a_merge_that_would_mix_two_runs_of_a_state_is_refused(tmp_path):
