@@ -8,6 +8,8 @@ import typer
 from ..errors import GlasslibError
 from .app import app, example, settings
 
+RECIPE = {"batch": 2, "huber": 1.0, "average": 0.99, "warmup": 50}  # of learning curves, where nothing else is set
+
 
 @app.command(
     epilog=example(
@@ -74,7 +76,7 @@ def distil(
 @app.command(
     epilog=example(
         "glasslib curve data/frames runs/learning_curve.csv --sizes 8,15,30,60 --initial data/models/pretrained/model",
-        "glasslib curve data/frames runs/ablation.csv --sizes 100 --variant features=128 --variant cutoff=6.0",
+        "glasslib curve data/frames runs/ablation.csv --sizes 120 --seeds 0,1 --variant features=128 --variant cutoff=6.0",
     )
 )
 def curve(
@@ -83,6 +85,10 @@ def curve(
     sizes: Annotated[str, typer.Option(help="Numbers of frames, with commas.")] = "8,15,30,60",
     initial: Annotated[Path | None, typer.Option(help="Model to start from, beside random weights.")] = None,
     epochs: Annotated[int, typer.Option(help="From the given model; from random weights twice as many.", min=1)] = 80,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE of TrainConfig for all trainings, as often as needed.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Trainings of each kind, with commas.")] = "0",
     variant: Annotated[
         list[str] | None,
         typer.Option(
@@ -95,12 +101,9 @@ def curve(
     from ..training import TrainConfig
     from ..training.curve import learning_curve
 
-    try:
-        numbers = [int(size) for size in sizes.split(",")]
-    except ValueError:
-        raise GlasslibError(f"--sizes must be whole numbers with commas between, not {sizes!r}") from None
+    numbers, repeats = whole("--sizes", sizes), whole("--seeds", seeds)
     parts = split(read_frames(frames))
-    config = TrainConfig(epochs=epochs, batch=2, huber=1.0, average=0.99, warmup=50)
+    config = TrainConfig.of(RECIPE | settings(setting) | {"epochs": epochs})
     starts = {"random weights": (None, {"epochs": 2 * epochs})}
     if initial:
         starts["pre-trained"] = (initial, {})
@@ -108,8 +111,16 @@ def curve(
         starts[changes] = (None, {"epochs": 2 * epochs} | settings(changes.split(",")))
     files = sorted(frames.glob("*.extxyz")) if frames.is_dir() else [frames]
     known = parts["train"] + parts["validation"]
-    print(learning_curve(known, parts["test"], numbers, out, starts, config, files).round(1).to_string())
+    print(learning_curve(known, parts["test"], numbers, out, starts, config, files, repeats).round(1).to_string())
     print(out)
+
+
+def whole(option, text):
+    """Whole numbers with commas between."""
+    try:
+        return [int(one) for one in text.split(",")]
+    except ValueError:
+        raise GlasslibError(f"{option} must be whole numbers with commas between, not {text!r}") from None
 
 
 @app.command(epilog=example("glasslib evaluate default data/frames"))

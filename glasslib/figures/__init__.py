@@ -13,6 +13,7 @@ from .melts import (
     without_species,
 )
 from .potentials import (
+    ablation,
     conservation,
     coverage,
     dimers,
@@ -30,6 +31,6 @@ from .theme import SPECIES, about, style
 
 __all__ = [
     "SPECIES", "about", "against_time", "angles", "as_png", "bars", "by_distance", "conservation", "coverage", "diffusion", "dimers",
-    "errors", "finite_size", "front", "history", "hop_lengths", "jumps", "labels", "learning_curve", "parity", "points", "ratios", "reliability", "run_log", "scaling", "structure_factor", "style",
+    "ablation", "errors", "finite_size", "front", "history", "hop_lengths", "jumps", "labels", "learning_curve", "parity", "points", "ratios", "reliability", "run_log", "scaling", "structure_factor", "style",
     "van_hove", "van_hove_distinct", "without_species",
 ]  # fmt: skip
