@@ -89,6 +89,7 @@ def curve(
         list[str] | None, typer.Option("--set", help="NAME=VALUE of TrainConfig for all trainings, as often as needed.")
     ] = None,
     seeds: Annotated[str, typer.Option(help="Trainings of each kind, with commas.")] = "0",
+    temperatures: Annotated[str, typer.Option(help="K, range of the test frames to measure on.")] = "0,10000",
     variant: Annotated[
         list[str] | None,
         typer.Option(
@@ -101,8 +102,15 @@ def curve(
     from ..training import TrainConfig
     from ..training.curve import learning_curve
 
-    numbers, repeats = whole("--sizes", sizes), whole("--seeds", seeds)
+    numbers, repeats, limits = whole("--sizes", sizes), whole("--seeds", seeds), whole("--temperatures", temperatures)
+    if len(limits) != 2:
+        raise GlasslibError(f"--temperatures must be two, as 1500,3500, not {temperatures!r}")
     parts = split(read_frames(frames))
+    test = [atoms for atoms in parts["test"] if limits[0] <= atoms.info["temperature_K"] <= limits[1]]
+    if not test:
+        raise GlasslibError(
+            f"no test frame has a temperature between {limits[0]} and {limits[1]} K: widen --temperatures"
+        )
     config = TrainConfig.of(RECIPE | settings(setting) | {"epochs": epochs})
     starts = {"random weights": (None, {"epochs": 2 * epochs})}
     if initial:
@@ -111,7 +119,7 @@ def curve(
         starts[changes] = (None, {"epochs": 2 * epochs} | settings(changes.split(",")))
     files = sorted(frames.glob("*.extxyz")) if frames.is_dir() else [frames]
     known = parts["train"] + parts["validation"]
-    print(learning_curve(known, parts["test"], numbers, out, starts, config, files, repeats).round(1).to_string())
+    print(learning_curve(known, test, numbers, out, starts, config, files, repeats).round(1).to_string())
     print(out)
 
 
