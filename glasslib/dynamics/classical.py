@@ -34,7 +34,7 @@ def run_classical(
     ----------
     atoms : ase.Atoms
         Periodic start; a random one wants `melt_ps` of a few ps.
-    name : "pmmcs" or "shik"
+    name : "pmmcs", "shik" or "pmmcs-ewald"
     temperature : float
         K.
     equilibrate_ps, produce_ps : float

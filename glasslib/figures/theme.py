@@ -16,7 +16,7 @@ SPECIES = {"O": "#9c1c33", "Na": "#2b7bba", "Si": "#dd9a00"}
 DASHES = {"O": "-", "Na": (0, (5, 1.5)), "Si": (0, (1.5, 1.0))}
 MARKERS = {"O": "o", "Na": "s", "Si": "^"}
 GREY = "#6f6f6f"
-POTENTIALS = {"default": "DFT-trained PaiNN", "pmmcs": "PMMCS", "shik": "SHIK"}
+POTENTIALS = {"default": "DFT-trained PaiNN", "pmmcs": "PMMCS", "shik": "SHIK", "pmmcs-ewald": "PMMCS (Ewald)"}
 WIDTH = 7.4  # inches: as wide as the text of the book, so that letters keep their size
 RC = {
     "figure.dpi": 150,

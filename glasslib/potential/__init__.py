@@ -6,7 +6,7 @@ from ..errors import GlasslibError
 from ..files import read_json, sha256
 
 MODELS = Path(__file__).parents[2] / "data" / "models"
-CLASSICAL = ("pmmcs", "shik")
+CLASSICAL = ("pmmcs", "shik", "pmmcs-ewald")
 CALIBRATION = "calibration.json"  # beside the members of a committee: what their disagreement says about their error
 
 
@@ -16,8 +16,8 @@ def load_potential(name_or_path="default", kernel="auto"):
     Parameters
     ----------
     name_or_path : str or path
-        "default" (the shipped PaiNN), "committee" (several, with their disagreement), "pmmcs" or "shik" (classical, in LAMMPS), the
-        name of another folder in `data/models`, or the path of a model's file or of a folder of models.
+        "default" (the shipped PaiNN), "committee" (several, with their disagreement), "pmmcs", "shik" or "pmmcs-ewald" (classical, in
+        LAMMPS), the name of another folder in `data/models`, or the path of a model's file or of a folder of models.
     kernel : str
         "auto" picks the fastest that this machine has; "triton", on a CUDA GPU; "numba"; "reference", the readable
         PyTorch model.

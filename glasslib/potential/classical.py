@@ -1,7 +1,8 @@
 """Classical potentials of oxide glasses through LAMMPS: PMMCS and SHIK.
 
 PMMCS, Pedone, Malavasi, Menziani, Cormack & Segre, J. Phys. Chem. B 110, 11780 (2006): Morse + C/r¹² between each atom and oxygen within
-5.5 Å, partial charges with damped shifted-force Coulomb (α = 0.25 Å⁻¹, 8 Å; Fennell & Gezelter, J. Chem. Phys. 124, 234104, 2006).
+5.5 Å, partial charges. As "pmmcs" these act through the damped shifted-force law that others use with it (α = 0.25 Å⁻¹, 8 Å; Fennell &
+Gezelter, J. Chem. Phys. 124, 234104, 2006), as "pmmcs-ewald" all images are summed, as its authors did (particle-particle particle-mesh).
 
 SHIK, Sundararaman, Huang, Ispas & Kob, J. Chem. Phys. 148, 194504 (2018) and 150, 154505 (2019): as in the authors' own source,
 
@@ -46,7 +47,14 @@ SHIK_SHORT, SHIK_WOLF, GAMMA = 8.0, 10.0, 0.2  # Å
 POINTS, NEAREST = 8000, 0.5  # of the splines, from 0.5 Å on, at equal steps of r²
 COULOMB = 14.399645  # eV Å, of LAMMPS's "metal" units
 BAR = 1e-4 * GPa  # eV/Å³
-NAMES = ("pmmcs", "shik")
+NAMES = ("pmmcs", "shik", "pmmcs-ewald")
+MESH = 1e-5  # error of the mesh's forces relative to two unit charges at 1 Å: 1e-4 eV/Å
+
+
+def _known(name):
+    """Refuse what is no name of a classical potential."""
+    if name not in NAMES:
+        raise GlasslibError(f"unknown classical potential {name!r}: use {', '.join(NAMES[:-1])} or {NAMES[-1]}")
 
 
 @functools.cache
@@ -67,7 +75,7 @@ def _library():
 def charges(name, symbols):
     """Partial charges (e) [atoms] of a potential for these atoms."""
     symbols = np.asarray(symbols)
-    if name == "pmmcs":
+    if name.startswith("pmmcs"):
         return np.array([PMMCS[s][4] for s in symbols])
     oxygen = symbols == "O"
     values = np.array([SHIK_CHARGES.get(s, 0.0) for s in symbols])
@@ -82,8 +90,7 @@ def _pmmcs(one, two, r, product):
     energy = COULOMB * product * (torch.erfc(ALPHA * r) / r - shift - slope * (r - DAMPED))
     if "O" in (one, two):
         d, a, r0, c, _ = PMMCS[one if two == "O" else two]
-        short = d * ((1 - torch.exp(-a * (r - r0))) ** 2 - 1) + c / r**12
-        energy = energy + torch.where(r < SHORT, short, 0.0)
+        energy = energy + torch.where(r <= SHORT, d * ((1 - torch.exp(-a * (r - r0))) ** 2 - 1) + c / r**12, 0.0)
     return energy
 
 
@@ -120,13 +127,14 @@ def _smooth(r, cutoff):
 @functools.lru_cache(maxsize=32)
 def _table(name, kinds, reach):
     """Energies (eV) and forces (eV/Å) of all pairs of (symbol, charge) as LAMMPS reads them."""
-    pair = _pmmcs if name == "pmmcs" else _shik
+    pair = _shik if name == "shik" else _pmmcs
+    meshed = name == "pmmcs-ewald"  # whose charges are not in the table
     squares = torch.linspace(NEAREST**2, reach**2, POINTS, dtype=torch.float64)
     text = []
     for i, (one, charge) in enumerate(kinds):
         for two, other in kinds[i:]:
             r = squares.sqrt().requires_grad_()
-            energy = pair(one, two, r, charge * other)
+            energy = pair(one, two, r, 0.0 if meshed else charge * other)
             (slope,) = torch.autograd.grad(energy.sum(), r)
             rows = zip(range(1, POINTS + 1), r.tolist(), energy.tolist(), (-slope).tolist(), strict=True)
             text.append(f"{one}-{two}\nN {POINTS} RSQ {NEAREST} {reach}\n\n")
@@ -139,14 +147,13 @@ class Engine:
 
     Parameters
     ----------
-    name : "pmmcs" or "shik"
+    name : "pmmcs", "shik" or "pmmcs-ewald"
     atoms : ase.Atoms
         Periodic, of Si, O and Na.
     """
 
     def __init__(self, name, atoms):
-        if name not in NAMES:
-            raise GlasslibError(f"unknown classical potential {name!r}: use {' or '.join(NAMES)}")
+        _known(name)
         strange = sorted(set(atoms.symbols) - set(PMMCS))
         if strange:
             raise GlasslibError(f"{name} holds no parameters of {', '.join(strange)} here: use Si, O and Na")
@@ -180,18 +187,21 @@ class Engine:
             number = self.kinds.index(kind) + 1
             self.do(f"mass {number} {atomic_masses[atomic_numbers[kind]]}")
             self.do(f"set type {number} charge {charge[self.symbols.index(kind)]}")
-        self._reach = DAMPED if name == "pmmcs" else SHIK_WOLF
+        self._reach = {"pmmcs": DAMPED, "shik": SHIK_WOLF, "pmmcs-ewald": SHORT}[name]
         self._table = _table(name, tuple((s, float(charge[self.symbols.index(s)])) for s in self.kinds), self._reach)
         self._constant = _self_energy(charge) if name == "pmmcs" else 0.0
         self._set_up()
 
     def _set_up(self):
-        self.do(f"pair_style table spline {POINTS}")
+        meshed, style = self.name == "pmmcs-ewald", f"table spline {POINTS}"
+        self.do(f"pair_style hybrid/overlay coul/long {DAMPED} {style}" if meshed else f"pair_style {style}")
+        if meshed:
+            self.do("pair_coeff * * coul/long", f"kspace_style pppm {MESH}")
         with tempfile.TemporaryDirectory() as place:
             Path(place, "table").write_text(self._table)
             for i, one in enumerate(self.kinds, 1):
                 for j, two in enumerate(self.kinds[i - 1 :], i):
-                    self.do(f"pair_coeff {i} {j} {place}/table {one}-{two} {self._reach}")
+                    self.do(f"pair_coeff {i} {j} {'table' * meshed} {place}/table {one}-{two} {self._reach}")
         self.do("neighbor 1.0 bin", "neigh_modify every 1 delay 0 check yes")
         self.do("compute virial all pressure NULL virial", "thermo 1000000")
         self.do("thermo_style custom step pe temp press vol c_virial[1]")
@@ -287,7 +297,7 @@ class Classical(Calculator):
 
     Parameters
     ----------
-    name : "pmmcs" or "shik"
+    name : "pmmcs", "shik" or "pmmcs-ewald"
 
     Examples
     --------
@@ -299,8 +309,7 @@ class Classical(Calculator):
 
     def __init__(self, name):
         super().__init__()
-        if name not in NAMES:
-            raise GlasslibError(f"unknown classical potential {name!r}: use {' or '.join(NAMES)}")
+        _known(name)
         self.model, self._engine = name, None
 
     def _get_name(self):
