@@ -137,7 +137,7 @@ def test_energy_forces_and_stress_are_those_of_the_double_sum(name, triclinic):
         energy, forces, stress = double_sum(atoms, shik({"O": oxygen, "Na": 0.60181, "Si": 1.775529}), 10.0)
     atoms.calc = Classical(name)
     # LAMMPS takes erfc from a polynomial good to 1e-7 for PMMCS
-    tolerance = 1e-6 if name == "shik" else 2e-4  # the mesh too is good to 1e-4 only
+    tolerance = {"shik": 1e-6, "pmmcs": 2e-4, "pmmcs-ewald": 5e-3}[name]  # the mesh is asked for 1.4e-3 eV/Å
     assert atoms.get_potential_energy() == pytest.approx(energy, abs=5 * tolerance)
     np.testing.assert_allclose(atoms.get_forces(), forces, atol=tolerance)
     np.testing.assert_allclose(atoms.get_stress(voigt=False), stress, atol=tolerance)
