@@ -88,7 +88,7 @@ def hopping(bimodality, diffusion, species="Na"):
         one = best[top]
         return Finding(
             f"A second maximum at {float(one.second):.1f} Å after {float(one.time):.2g} ps in {state_name(top)}, {score[top]:.1f} standard "
-            f"errors above the dip before it ({chance(looks * float(one.p))}, {looks} looks counted); a significant one in {len(seen)} of {len(states)} states.{tested}",
+            f"errors above the dip before it ({chance(looks * float(one.p))}, {looks} looks counted); a significant one in {len(seen)} of {len(states)} states: {', '.join(map(state_name, sorted(seen)))}.{tested}",
             SUPPORTED,
         )
     closest = (

@@ -93,10 +93,21 @@ def test_jumps_of_three_angstrom_show_as_a_significant_second_maximum():
     assert (
         abs(float(data.hop_fraction) - 0.2) < 4 * float(data.hop_fraction_sem) and float(data.hop_fraction_sem) < 0.01
     )
+    assert abs(float(data.moved) - 0.2) < 4 * float(data.moved_sem) and 0 < float(data.moved_sem) < 0.01
     assert float(data.hop_length) == pytest.approx(3.0, abs=0.02)
     assert float(data.stay_width) == pytest.approx(0.3, rel=0.02) and float(data.hop_width) == pytest.approx(
         0.3, rel=0.05
     )
+
+
+def test_a_length_that_its_own_width_hides_is_none():
+    """A wide cloud beside a narrow one: a fraction, and no length of jumps."""
+    rng = np.random.default_rng(1)
+    far = np.where(rng.random(6000) < 0.3, 2.5, 0.3)[:, None] * rng.normal(size=(6000, 3))
+    cloud = Trajectory(np.array([0 * far, far]), ["Na"] * 6000, CELL, np.arange(2.0))
+    data = analysis.bimodality(cloud, drift=False).isel(species=0, time=0)
+    assert np.isnan(data.hop_length) and np.isnan(data.hop_width) and np.isnan(data.hop_length_sem)
+    assert float(data.hop_fraction) == pytest.approx(0.3, abs=0.03) and float(data.hop_fraction_sem) < 0.03
 
 
 def test_a_gaussian_walk_is_not_bimodal():

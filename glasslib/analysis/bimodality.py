@@ -44,8 +44,10 @@ def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=
         All along species and time: `first`, `minimum`, `second` (Å), where P has its first maximum, the minimum after it and the next
         maximum, NaN where there is none; `rise` with error, how far the lower of the two maxima stands above the minimum, 1/Å, each half of
         the atoms read at the places that the other half chose: about zero or below where there is no second maximum; `significance`, rise over its standard
-        error, and `p`, its one-sided p-value by Student's t; `bimodal`: 1 where p is below 0.002. `hop_length` b (Å), `hop_fraction` f,
-        `stay_width` s (Å) and `hop_width` (Å) of the fit with errors, NaN where it fails; `improvement`: by which factor the jumps
+        error, and `p`, its one-sided p-value by Student's t; `bimodal`: 1 where p is below 0.002; `moved` with error, the share of atoms
+        beyond the minimum, which says how many have jumped, once or more often, where there is a second maximum. `hop_length` b (Å), `hop_fraction` f,
+        `stay_width` s (Å) and `hop_width` (Å) of the fit with errors, NaN where it fails, lengths also
+        where they are below their width (atoms that jumped several times form no shell); `improvement`: by which factor the jumps
         lower the sum of squares of a single Gaussian; a fit with an improvement near 1, or with `hop_length` not well above
         `stay_width`, shows no jumps.
 
@@ -60,6 +62,7 @@ def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=
     names = symbols(replicas)
     time, groups = group_densities(replicas, r, time, origins, drift)
     out = np.full((len(names), len(time), 8), np.nan)
+    moved = np.full((2, len(names), len(time)), np.nan)
     errors = np.full((len(names), len(time), 4), np.nan)
     rise_error, p, improvement = np.full((3, len(names), len(time)), np.nan)
     for at in np.ndindex(len(names), len(time)):
@@ -71,12 +74,17 @@ def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=
         if second is not None:
             out[at][1:3] = r[minimum], r[second]
             out[at][3], rise_error[at], p[at] = rise(r, density)
+            moved[0][at], moved[1][at] = beyond(r, density, share, minimum)
         best, gain = fit(r, mean)
         out[at][4:], improvement[at] = best, gain
+        if best[0] < best[3]:  # a blob, not a shell: a length that its own width hides is none
+            out[at][[4, 7]] = np.nan
         k = np.arange(len(density)) % FITS
         if len(density) > 1 and np.isfinite(best).all():
             without = [np.average(density[k != part], axis=0, weights=share[k != part]) for part in np.unique(k)]
-            errors[at] = spread(np.array([fit(r, one, best)[0] for one in without]))
+            errors[at] = np.where(
+                np.isnan(out[at][4:]), np.nan, spread(np.array([fit(r, one, best)[0] for one in without]))
+            )
     with np.errstate(invalid="ignore", divide="ignore"):
         significance = out[..., 3] / rise_error
     dims = ("species", "time")
@@ -92,6 +100,7 @@ def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=
         "rise": (dims, out[..., 3], rise_error, "1/Å", "height of the lower maximum above the minimum"),
         "significance": (dims, significance, None, "1", "rise over its standard error"),
         "p": (dims, p, None, "1", "one-sided p-value of the rise"),
+        "moved": (dims, moved[0], moved[1], "1", "fraction of atoms beyond the minimum"),
         "bimodal": (
             dims,
             (p < SIGNIFICANT).astype(int),
@@ -137,6 +146,13 @@ def group_densities(replicas, r, time, origins, drift):
             found[name][0].append(total[name][filled] / share[:, None, None] / pairs_in / width)
             found[name][1].append(share)
     return lag, [(np.concatenate(found[n][0]), np.concatenate(found[n][1])) for n in names]
+
+
+def beyond(r, density, share, minimum):
+    """Fraction of atoms farther than the bin `minimum`, and its standard error over groups of atoms [groups, r] of sizes `share`."""
+    values = 1 - density[:, : minimum + 1].sum(1) * (r[1] - r[0])
+    mean = np.average(values, weights=share)
+    return mean, values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
 
 
 def rise(r, density):
