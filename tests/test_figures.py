@@ -97,6 +97,8 @@ def drawings(states, sem=0.05):
     measures = table("x", "x_sem", "known", states=states).assign(known=0)
     yield figures.points(measures.assign(species="bond"), "x", "ratio", filled="known", level=1.0)
     yield figures.jumps({s: bimodal() for s in states}, "Na")
+    best = motion("minimum", "second", sem=sem).isel(time=12)
+    yield figures.two_maxima({"this run": (states[0], P, best)}, "Na")
     yield figures.hop_lengths({s: lengths for s in states}, "density (1/Å)")
     yield figures.by_distance({s: pairs for s in states}, "g", "g(r)")
     yield figures.bars({"n": {s: shares for s in states}}, reference={"n": {"NS2": {3: 0.8}}})
@@ -115,6 +117,21 @@ def test_every_figure_can_be_drawn_with_what_is_there(states, sem, recwarn):
         figure.canvas.draw()
         assert any(ax.lines or ax.containers or ax.collections for ax in figure.axes)
     assert not [w for w in recwarn if "log-scaled" in str(w.message) or "constrained" in str(w.message)]
+
+
+def test_an_ablation_has_the_recipe_on_top_and_a_band_as_wide_as_its_seeds():
+    rows = [
+        ("random weights", 0, 100.0),
+        ("cutoff=6.0", 0, 90.0),
+        ("random weights", 1, 104.0),
+        ("cutoff=6.0", 1, 95.0),
+    ]
+    errors = pd.DataFrame(rows, columns=["start", "seed", "force_rmse"]).assign(energy_rmse=4.0, pressure_rmse=0.2)
+    figure = figures.ablation(errors, names={"random weights": "recipe"})
+    ax = figure.axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["recipe", "cutoff=6.0"] and ax.yaxis_inverted()
+    low, high = ax.patches[0].get_extents().transformed(ax.transData.inverted()).intervalx
+    assert (low, high) == pytest.approx((100.0, 104.0))
 
 
 def test_a_band_is_one_standard_error_wide():

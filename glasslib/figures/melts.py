@@ -1,7 +1,6 @@
 """Figures of motion: functions of time, Arrhenius plots, van Hove functions."""
 
 import numpy as np
-import seaborn as sns
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from . import theme
@@ -14,7 +13,6 @@ from .theme import (
     heading,
     ordered,
     panels,
-    row_names,
     temperature_colours,
     temperature_legend,
 )
@@ -227,131 +225,3 @@ def points(table, value, label, *, log=False, level=None, bound=None, filled=Non
     if len(looks) > 1:
         theme.legend(figure, looks)
     return figure
-
-
-def van_hove(results, species, times, *, log=False, found=None, title=None):
-    """4πr²G_s(r, t) of one species: a row for each composition, a column for each temperature, a curve for each lag time.
-
-    Parameters
-    ----------
-    results : dict
-        (composition, temperature) → Dataset with `P` (1/Å).
-    times : sequence of float
-        ps; the nearest lag times that occur are drawn.
-    log : bool
-        Logarithmic ordinate, which shows rare long jumps.
-    found : dict, optional
-        (composition, temperature) → r (Å) of a significant second maximum, marked.
-    """
-    shown = {s: d.sel(species=species) for s, d in results.items() if species in d.species.values}
-    figure, axes, highest = _at_times(shown, "P", times, 1.7, log, title)
-    for state, r in (found or {}).items():
-        if np.isfinite(r) and state in axes:
-            axes[state].axvline(r, color="black", lw=0.8, ls=":")
-    for ax in figure.axes:
-        ax.set_yscale("log" if log else "linear")
-        ax.set_ylim(*((1e-3, 3 * highest) if log else (0, min(1.05 * highest, 1.6))))
-        ax.set_xlim(0, 8 if log else 5)
-    figure.supylabel(f"4πr²G$_s$ of {species} (1/Å)", fontsize=9.5)
-    figure.supxlabel("distance travelled r (Å)", fontsize=9.5)
-    return figure
-
-
-def van_hove_distinct(results, pair, times, *, title=None):
-    """G_d(r, t) of a pair over its density: a row for each composition, a column for each temperature, a curve for each lag time (ps)."""
-    shown = {}
-    for state, data in results.items():
-        if pair in data.pair.values:
-            one = data.sel(pair=pair)
-            shown[state] = one.assign(g=one.G_d / one.density, g_sem=one.G_d_sem / one.density)
-    figure, _, _ = _at_times(shown, "g", times, 1.6, False, title)
-    for ax in figure.axes:
-        ax.axhline(1.0, color=GREY, lw=0.8, ls=":")
-        ax.set_xlim(0, 7)
-        ax.set_ylim(0, None)
-    figure.supylabel(f"G$_d$/ρ of {pair.replace('-', '–')}", fontsize=9.5)
-    figure.supxlabel("distance r from where the first atom was (Å)", fontsize=9.5)
-    return figure
-
-
-def _at_times(results, variable, times, height, log, title):
-    """Panels [compositions, temperatures] with a curve against r for each lag time that was recorded; the figure, axes of states, highest value."""
-    rows, columns = compositions(results), sorted({t for _, t in results})
-    figure, axes = panels(len(rows), len(columns), height=height, sharex=True, sharey=True)
-    hues = sns.color_palette("crest", len(times))
-    highest, of_state = 0.0, {}
-    for (composition, temperature), data in results.items():
-        ax = of_state[composition, temperature] = axes[rows.index(composition), columns.index(temperature)]
-        for hue, time in zip(hues, times, strict=True):
-            now = data.sel(time=time, method="nearest")
-            if abs(np.log(float(now.time) / time)) > 0.3:
-                continue
-            y = now[variable].values
-            keep = y > 0 if log else np.isfinite(y)
-            curve(ax, now.r[keep], y[keep], now[f"{variable}_sem"][keep], color=hue)
-            highest = max(highest, float(np.nanmax(y)))
-    for ax, temperature in zip(axes[0], columns, strict=True):
-        ax.set_title(f"{temperature:g} K")
-    for ax in axes.flat:
-        if not ax.lines:
-            ax.text(0.5, 0.5, "not run", transform=ax.transAxes, ha="center", color=GREY)
-    row_names(axes, rows)
-    theme.legend(figure, {f"{t:g} ps": h for t, h in zip(times, hues, strict=True)}, "lag time")
-    heading(figure, results, title)
-    return figure, of_state, highest
-
-
-def jumps(results, species, *, title=None):
-    """Fit of two populations against lag time: fraction (above) and length (below) of jumps, a panel for each composition.
-
-    Parameters
-    ----------
-    results : dict
-        (composition, temperature) → Dataset of `analysis.bimodality`. Lag times of the rattle in the cage, below 0.05 ps, and fits
-        no better than a single Gaussian are left out.
-    """
-    names, colours = compositions(results), temperature_colours([t for _, t in results])
-    figure, axes = panels(2, len(names), height=1.8, sharex=True, sharey="row")
-    for (composition, temperature), data in results.items():
-        if species not in data.species.values:
-            continue
-        one = data.sel(species=species)
-        keep = (
-            (one.time > 0.05)
-            & (one.improvement > 1.5)
-            & (one.hop_length > 1.5 * one.stay_width)
-            & (one.hop_fraction_sem < one.hop_fraction)
-        )
-        column, one = names.index(composition), one.isel(time=np.flatnonzero(keep.values))
-        for row, variable in enumerate(("hop_fraction", "hop_length")):
-            axes[row, column].errorbar(
-                one.time, one[variable], one[f"{variable}_sem"], color=colours[temperature], marker="o", ms=3.5, capsize=2, lw=1.1
-            )  # fmt: skip
-    for ax, name in zip(axes[0], names, strict=True):
-        ax.set_title(name, fontweight="bold", color=GREY)
-        ax.set(xscale="log", ylim=(0, 1))
-    for ax in axes[1]:
-        ax.set(xlabel="lag time (ps)", ylim=(0, 6))
-    axes[0, 0].set_ylabel("fraction that jumped")
-    axes[1, 0].set_ylabel("length b (Å)")
-    temperature_legend(figure, colours)
-    heading(figure, results, title)
-    return figure
-
-
-def hop_lengths(results, label, *, title=None):
-    """Distribution of the lengths of jumps: a row for each composition, a column for each species, a curve for each temperature."""
-    rows, colours = compositions(results), temperature_colours([t for _, t in results])
-    species = ordered(s for d in results.values() for s in d.species.values)
-    figure, axes = panels(len(rows), len(species), height=1.6, sharex=True, sharey=True)
-    for (composition, temperature), data in results.items():
-        for k, name in enumerate(species):
-            if name in data.species.values:
-                one = data.sel(species=name)
-                curve(
-                    axes[rows.index(composition), k], one.r, one.P_length, one.P_length_sem, color=colours[temperature]
-                )
-    for ax, name in zip(axes[0], species, strict=True):
-        ax.set_title(name, color=colour(name), fontweight="bold")
-    axes[0, 0].set_xlim(0, 6)
-    return finish(figure, axes, rows, colours, results, title, x="distance between cages (Å)", y=label)
