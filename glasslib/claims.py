@@ -51,7 +51,7 @@ def number(value, error=np.nan, digits=2):
     if not np.isfinite(value):
         return "unknown"
     if not np.isfinite(error) or error <= 0:
-        return f"{value:.{digits}g} (error unknown)"
+        return f"{float(f'{value:.{digits}g}'):g} (error unknown)"
     places = max(0, 1 - int(np.floor(np.log10(error))))
     return f"{value:.{places}f} ± {error:.{places}f}"
 

@@ -236,7 +236,12 @@ def test_values_that_do_not_change_seem_to_grow_no_more_often_than_chance_allows
 
 @pytest.mark.parametrize(
     ("value", "error", "text"),
-    [(3.14159, 0.15, "3.14 ± 0.15"), (1234.5, 67.8, "1234 ± 68"), (0.5, 0.0123, "0.500 ± 0.012")],
+    [
+        (3.14159, 0.15, "3.14 ± 0.15"),
+        (1234.5, 67.8, "1234 ± 68"),
+        (0.5, 0.0123, "0.500 ± 0.012"),
+        (567.0, np.nan, "570 (error unknown)"),
+    ],
 )
 def test_errors_have_two_digits(value, error, text):
     assert claims.number(value, error) == text
