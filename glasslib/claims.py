@@ -172,7 +172,7 @@ def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
             )
     above = [v - 1 > SIGMAS * e for v, e in ratios.values()] + [v > 1 for v in lower.values()] + [False] * len(upper)
     level = [v + SIGMAS * e < LEAST_RATIO for v, e in ratios.values()] + [v < LEAST_RATIO for v in upper.values()]
-    slopes = {c: trend({t: v for (name, t), v in ratios.items() if name == c}) for c in sorted({c for c, _ in ratios})}
+    slopes = {c: trend(with_bounds(ratios, lower, c)) for c in sorted({c for c, _ in ratios})}
     known = {c: p for c, (_, _, p) in slopes.items() if np.isfinite(p)}
     level_each = CHANCE / max(len(known), 1)  # so that chance moves none of the compositions
     rising = [c for c, p in known.items() if p < level_each]
@@ -187,6 +187,20 @@ def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
         return Finding(" ".join(text), SUPPORTED)
     nowhere = bool(level) and all(level) and not lower
     return Finding(" ".join(text), NOT_SUPPORTED if nowhere or (falling and not rising) else NOT_RESOLVED)
+
+
+def with_bounds(ratios, lower, composition):
+    """{temperature: (ratio, error)} of a composition, with lower bounds of states colder than all others where they exceed the coldest of them.
+
+    A bound that is exceeded by what is known of a hotter state tells nothing. The errors of bounds are taken to be as large, relatively, as the largest.
+    """
+    known = {t: v for (name, t), v in ratios.items() if name == composition and np.isfinite(v[1])}
+    if known:
+        coldest, worst = min(known), max(e / v for v, e in known.values())
+        for (name, t), bound in lower.items():
+            if name == composition and t < coldest and bound > known[coldest][0]:
+                known[t] = bound, worst * bound
+    return known
 
 
 def trend(values):
