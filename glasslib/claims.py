@@ -72,6 +72,13 @@ def span(states):
     return f"{low:g} K" if low == high else f"{low:g}–{high:g} K"
 
 
+def most_significant(bimodality, species="Na"):
+    """Results of `bimodality` for one species at the lag time of the smallest p-value: state → Dataset, the most significant state first."""
+    states = {s: d.sel(species=species) for s, d in bimodality.items() if species in d.species.values}
+    best = {s: d.isel(time=int(d.p.fillna(1.0).argmin("time"))) for s, d in states.items()}
+    return dict(sorted(best.items(), key=lambda item: float(item[1].p.fillna(1.0))))
+
+
 def hopping(bimodality, diffusion, species="Na"):
     """Does the van Hove function have a second maximum: do atoms hop?
 
@@ -79,10 +86,10 @@ def hopping(bimodality, diffusion, species="Na"):
     """
     states = {s: d.sel(species=species) for s, d in bimodality.items() if species in d.species.values}
     looks = sum(int(np.isfinite(d.p).sum()) for d in states.values())
-    best = {s: d.isel(time=int(d.p.fillna(1.0).argmin("time"))) for s, d in states.items()}
+    best = most_significant(bimodality, species)
     score = {s: float(d.significance.fillna(0.0)) for s, d in best.items()}
     seen = [s for s in best if max(looks, 1) * float(best[s].p.fillna(1.0)) < LEVEL]
-    top = min(best, key=lambda s: float(best[s].p.fillna(1.0)), default=None)
+    top = next(iter(best), None)
     tested = f" Tested at {span(states)} only." if states else ""
     if seen:
         one = best[top]

@@ -255,6 +255,7 @@ def test_killed_run_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch, options
         patch.setattr(Store, "save", killed)
         run_classical(atoms, "shik", 2500, 0.1, 0.15, 1.0, out, **arguments)
     assert not out.exists() and so_far(out).step[-1] == 80 and final_state(out).info["time"] == pytest.approx(0.08)
+    assert so_far(out).log["step"].tolist() == so_far(out).step.tolist()
     run = run_classical(atoms, "shik", 2500, 0.1, 0.15, 1.0, out, **arguments)
     assert run.step.tolist() == frames.tolist()
     np.testing.assert_array_equal(run.positions[:], whole.positions[:])

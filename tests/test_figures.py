@@ -97,7 +97,7 @@ def drawings(states, sem=0.05):
     measures = table("x", "x_sem", "known", states=states).assign(known=0)
     yield figures.points(measures.assign(species="bond"), "x", "ratio", filled="known", level=1.0)
     yield figures.jumps({s: bimodal() for s in states}, "Na")
-    best = motion("minimum", "second", sem=sem).isel(time=12)
+    best = motion("minimum", "second", sem=sem).isel(time=12, species=0)
     yield figures.two_maxima({"this run": (states[0], P, best)}, "Na")
     yield figures.hop_lengths({s: lengths for s in states}, "density (1/Å)")
     yield figures.by_distance({s: pairs for s in states}, "g", "g(r)")

@@ -206,9 +206,7 @@ class Store:
 
     def columns(self):
         """The observables, name → array, without those that were never written."""
-        log = self.log.read()
-        found = {name: np.array(log[name]) for name in LOG if np.isfinite(log[name]).any()}
-        return found | {"step": found["step"].astype(np.int64)}
+        return _columns(self.log.read())
 
     def write(self, symbols, attrs, log, masses=None):
         """The trajectory, a part at a time; a file of that name is moved aside."""
@@ -265,8 +263,13 @@ def set_aside(path, what="an unfinished run with other settings"):
     print(f"{path} holds {what}: moved to {target}", file=sys.stderr)
 
 
+def _columns(log):
+    found = {name: np.array(log[name]) for name in LOG if np.isfinite(log[name]).any()}
+    return found | ({"step": found["step"].astype(np.int64)} if "step" in found else {})
+
+
 def so_far(out):
-    """Trajectory of a run under way or stopped: the frames up to now.
+    """Trajectory of a run under way or stopped: the frames and observables up to now.
 
     Parameters
     ----------
@@ -286,9 +289,11 @@ def so_far(out):
     count = path.stat().st_size // kind.itemsize
     if not count:
         raise GlasslibError(f"the run of {out} has kept no frame yet: its first stages keep none, or it has just begun")
-    frames = np.memmap(path, kind, "r", shape=(count,))
+    frames, kept = np.memmap(path, kind, "r", shape=(count,)), np.dtype([(name, "<f8") for name in LOG])
+    bytes_kept = (work_folder(out) / "log.bin").read_bytes()
+    log = _columns(np.frombuffer(bytes_kept, kept, count=len(bytes_kept) // kept.itemsize))
     return Trajectory(
-        frames["positions"], symbols, frames["cell"], frames["time"], step=frames["step"], attrs=meta["attrs"]
+        frames["positions"], symbols, frames["cell"], frames["time"], step=frames["step"], attrs=meta["attrs"], log=log
     )
 
 

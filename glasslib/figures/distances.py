@@ -97,14 +97,14 @@ def two_maxima(cases, species, times=(0.25, 0.5, 1.0, 2.0, 4.0)):
     Parameters
     ----------
     cases : dict
-        Label → (composition, temperature in K), results of `analysis.van_hove_self` and those of `analysis.bimodality` at one lag time.
+        Label → (composition, temperature in K), results of `analysis.van_hove_self`, and those of `analysis.bimodality` for the species at one lag time.
     times : sequence of float
         Parts of that lag time.
     """
     figure, axes = panels(1, max(len(cases), 2), height=2.6, sharex=True)
     hues = sns.color_palette("crest", len(times))
     for ax, (label, ((composition, temperature), data, found)) in zip(axes.flat, cases.items(), strict=False):
-        one, best = data.sel(species=species), found.sel(species=species)
+        one, best = data.sel(species=species), found
         lags = sorted({float(one.time.sel(time=part * float(best.time), method="nearest")) for part in times})
         for hue, lag in zip(hues, lags, strict=False):
             now, own = one.sel(time=lag), abs(np.log(lag / float(best.time))) < 0.2
