@@ -24,6 +24,7 @@ PARTS = {
     "03": ("dynamics", "potential", "training", "reference", "systems", "trajectory", "figures"),
     "04": ("dynamics", "potential", "systems", "trajectory", "figures"),
     "05": ("analysis", "figures", "published", "sweep", "trajectory"),
+    "08": ("analysis", "claims", "figures", "sweep", "trajectory"),
     "10": ("analysis", "dynamics", "figures", "potential", "sweep", "trajectory", "viewer"),
     "11": ("analysis", "claims", "figures", "published", "sweep", "trajectory", "viewer"),
     "12": ("figures",),
