@@ -140,7 +140,7 @@ def about(results):
         sorted({round(a["length_ps"], 3) for a in attributes}),
         sorted({int(a["replicas"]) for a in attributes}),
     )
-    spans = [f"{v[0]:g}" if v[0] == v[-1] else f"{v[0]:g}–{v[-1]:g}" for v in (atoms, lengths, runs)]
+    spans = [f"{v[0]:.4g}" if v[0] == v[-1] else f"{v[0]:.4g}–{v[-1]:.4g}" for v in (atoms, lengths, runs)]
     drivers = sorted({str(a["potential"]) for a in attributes if "potential" in a})
     names = [POTENTIALS.get(p, "PaiNN trained here" if "/" in p else p) for p in drivers]
     return (
