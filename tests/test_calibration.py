@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import chi
 
 from glasslib import GlasslibError, load_potential, random_structure, reference
 from glasslib.dynamics import Guard
@@ -13,7 +14,9 @@ from glasslib.dynamics.guard import Watch
 from glasslib.potential import CALIBRATION, files
 from glasslib.training import calibration
 
-BELOW = 1.0664  # two Maxwell-distributed lengths of three are shorter than 1.0664 root mean squares
+BELOW = (
+    chi.ppf(2 / 3, 3) / 3**0.5
+)  # two Maxwell-distributed lengths of three are shorter than so many root mean squares
 
 
 def made(n, floor, factor, seed=0):

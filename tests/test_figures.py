@@ -119,21 +119,6 @@ def test_every_figure_can_be_drawn_with_what_is_there(states, sem, recwarn):
     assert not [w for w in recwarn if "log-scaled" in str(w.message) or "constrained" in str(w.message)]
 
 
-def test_an_ablation_has_the_recipe_on_top_and_a_band_as_wide_as_its_seeds():
-    rows = [
-        ("random weights", 0, 100.0),
-        ("cutoff=6.0", 0, 90.0),
-        ("random weights", 1, 104.0),
-        ("cutoff=6.0", 1, 95.0),
-    ]
-    errors = pd.DataFrame(rows, columns=["start", "seed", "force_rmse"]).assign(energy_rmse=4.0, pressure_rmse=0.2)
-    figure = figures.ablation(errors, names={"random weights": "recipe"})
-    ax = figure.axes[0]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["recipe", "cutoff=6.0"] and ax.yaxis_inverted()
-    low, high = ax.patches[0].get_extents().transformed(ax.transData.inverted()).intervalx
-    assert (low, high) == pytest.approx((100.0, 104.0))
-
-
 def test_a_band_is_one_standard_error_wide():
     _, axes = plt.subplots()
     theme.curve(axes, [1.0, 2.0], [5.0, 6.0], [0.5, np.nan])
