@@ -2,21 +2,25 @@
 
 python benchmarks/stability.py --out data/models/stability.csv           everything: hours on two cores
 python benchmarks/stability.py --only hot                                3,000 atoms of NS2 at 4000 K, 20 ps
+python benchmarks/stability.py --only held --seen runs/painn/trajectories  only what finished runs of the same potential tell
 
 Each case is a run of its own below runs/stability, which goes on where it was killed; its line is written when it is finished. A run that the guard stops is
-a line that says so. Closest distances are those of any frame, 0.1 ps apart; the guard looks every 20 steps.
+a line that says so. Closest distances are those of any frame, 0.1 ps apart; the guard looks every 20 steps. A state point that a finished trajectory of
+the same weights (`--seen`) has held for longer is not run again: its line is that trajectory's.
 """
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from ase.data import atomic_numbers
 from vesin import NeighborList
 
 from glasslib import Trajectory, dynamics, load_potential
 from glasslib.errors import StoppedError
-from glasslib.files import atomic, sha256
+from glasslib.files import atomic
 from glasslib.potential import files
 
 COMPOSITIONS = "SiO2", "NS6", "NS4", "NS3", "NS2", "NS"
@@ -49,19 +53,22 @@ def stages(temperature, last, timestep):
 
 def closest(trajectory):
     """Shortest distance of each pair of species in any frame (Å), and the mean number of oxygens bound to silicon in the last one."""
+    symbols = trajectory.species
+    numbers = np.array([atomic_numbers[symbol] for symbol in symbols])
+    code = {
+        "-".join(sorted(pair)): np.prod([atomic_numbers[s] for s in pair])
+        for pair in itertools.product("O Na Si".split(), repeat=2)
+    }
     shortest, bonds = dict.fromkeys(PAIRS, np.inf), 0
     for frame in range(trajectory.n_frames):
         atoms = trajectory.atoms(frame)
-        symbols = np.array(atoms.get_chemical_symbols())
         i, j, d = NeighborList(cutoff=4.0, full_list=False).compute(
             points=atoms.positions, box=atoms.cell.array, periodic=True, quantities="ijd"
         )
-        names = np.array(["-".join(sorted(pair)) for pair in zip(symbols[i], symbols[j], strict=True)])
+        kind = numbers[i] * numbers[j]
         for pair in PAIRS:
-            found = d[names == pair]
-            if len(found):
-                shortest[pair] = min(shortest[pair], found.min())
-        bonds = np.count_nonzero((names == "O-Si") & (d < BOND))
+            shortest[pair] = min(shortest[pair], d[kind == code[pair]].min(initial=np.inf))
+        bonds = np.count_nonzero((kind == code["O-Si"]) & (d < BOND))
     return shortest, bonds / np.count_nonzero(symbols == "Si")
 
 
@@ -75,13 +82,29 @@ def look(name, case, calculator, weights, timestep, folder):
         dynamics.run(start, calculator, stages(temperature, last, timestep), path, seed=1, inputs=weights)
     except StoppedError as error:
         return row | {"atoms": len(start), "stopped": str(error).splitlines()[0]}
-    trajectory = Trajectory.open(path)
+    return row | told(Trajectory.open(path))
+
+
+def told(trajectory):
+    """What a finished trajectory tells of its case."""
     shortest, bonds = closest(trajectory)
-    mass = start.get_masses().sum() * 1.66053907
-    row |= {"atoms": len(start), "length_ps": round(float(trajectory.time[-1] - trajectory.time[0]), 1), "stopped": ""}
+    last = trajectory.atoms(-1)
+    density = last.get_masses().sum() * 1.66053907 / last.get_volume()
+    row = {"atoms": len(last), "length_ps": round(float(trajectory.time[-1] - trajectory.time[0]), 1), "stopped": ""}
     row |= {f"closest {pair} (Å)": round(float(value), 3) for pair, value in shortest.items() if np.isfinite(value)}
-    density = mass / trajectory.atoms().get_volume()
     return row | {"oxygens of silicon": round(bonds, 3), "density (g/cm³)": round(density, 4)}
+
+
+def finished_elsewhere(folders, identity):
+    """(composition, temperature) → trajectory of these weights below `folders`, held at one volume for at least 50 ps."""
+    found = {}
+    for path in sorted(path for folder in folders for path in folder.glob("*.h5")):
+        trajectory = Trajectory.open(path)
+        known = trajectory.attrs
+        held = known.get("ensemble") == "NVT" and trajectory.time[-1] - trajectory.time[0] >= 50
+        if held and trajectory.n_atoms >= 600 and known.get("weights") == identity:
+            found.setdefault((known["composition"], known["temperature"]), trajectory)
+    return found
 
 
 def main():
@@ -90,22 +113,29 @@ def main():
     parser.add_argument("--potential", default="default")
     parser.add_argument("--timestep", type=float, default=2.0, help="fs")
     parser.add_argument("--only", help="start of the names of the cases to run")
+    parser.add_argument("--seen", type=Path, nargs="*", default=[], help="folders of finished trajectories")
     parser.add_argument("--folder", type=Path, default=Path("runs/stability"))
     parser.add_argument("--out", type=Path, default=Path("runs/stability/stability.csv"))
     options = parser.parse_args()
     weights = files(options.potential)
-    identity = "+".join(sha256(path)[:8] for path in weights) or options.potential
     calculator = load_potential(options.potential)
+    identity = calculator.weights
     rows = pd.read_csv(options.out).to_dict("records") if options.out.exists() else []
     rows = [row for row in rows if row["potential"] == identity]
+    seen = finished_elsewhere(options.seen, identity)
     for name, case in cases():
-        if name.startswith(options.only or "") and name not in [row["case"] for row in rows]:
-            folder = options.folder / identity
-            found = look(name, case, calculator, weights, options.timestep, folder)
-            rows.append({"potential": identity} | found)
-            with atomic(options.out) as temporary:
-                pd.DataFrame(rows).to_csv(temporary, index=False)
-            print(rows[-1], flush=True)
+        if name in [row["case"] for row in rows]:
+            continue
+        if case[1] == 600 and (trajectory := seen.pop((case[0], case[2]), None)) and not name.startswith("quench"):
+            found = {"case": name, "composition": case[0], "temperature_K": case[2]} | told(trajectory)
+        elif name.startswith(options.only or ""):
+            found = look(name, case, calculator, weights, options.timestep, options.folder / identity)
+        else:
+            continue
+        rows.append({"potential": identity} | found)
+        with atomic(options.out) as temporary:
+            pd.DataFrame(rows).to_csv(temporary, index=False)
+        print(rows[-1], flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
 from glasslib import load_potential
@@ -49,6 +50,32 @@ def test_a_round_chooses_where_the_committee_disagrees():
     where = {"compositions": ("NS2", "SiO2"), "temperatures": (3000,)}
     chosen = active.propose(committee, 2, runs=3, name="painn9", atoms=18, quiet=True, **where)
     assert len(chosen) == 2 and all(atoms.info["force_spread"] > 0 for atoms in chosen)
+
+
+def test_known_distances_are_those_that_several_frames_hold():
+    frames = [Atoms("ONaO", [[0, 0, 0], [d, 0, 0], [d + 2.5, 0, 0]], cell=[20] * 3, pbc=True) for d in (1.9, 2.2, 2.1)]
+    known = active.shortest_known(frames)
+    assert known == pytest.approx({("Na", "O"): 2.2})  # the oxygens are beyond 4 Å
+    assert active.shortest_known(frames[:2]) == {}
+
+
+def test_collisions_closer_than_known_are_proposed_at_their_closest():
+    state, closer = State("NS2", 4000, 0.95, "painn9", 7), {("O", "O"): 2.6, ("Na", "O"): 1.0}
+    found = active.explore(load_potential(), state, atoms=18, melt_ps=0.02, hold_ps=0.3, every_ps=0.1, closer=closer)
+    contacts = [atoms for atoms in found if "contact" in atoms.info]
+    assert contacts and len(set(names(found))) == len(found)
+    for atoms in contacts:
+        pair, distance = atoms.info["contact"].split()
+        oxygens = atoms[[atom.index for atom in atoms if atom.symbol == "O"]]
+        distances = oxygens.get_all_distances(mic=True)[np.triu_indices(len(oxygens), 1)]
+        assert pair == "O-O" and np.abs(distances - float(distance)).min() < 0.0051 and float(distance) < 2.6
+
+
+def test_a_round_takes_as_many_contacts_as_asked_for():
+    where = {"compositions": ("NS2",), "temperatures": (4000,), "atoms": 18, "quiet": True}
+    far = Atoms("OONaNaSiSi", np.arange(6)[:, None] * [2.8, 0, 0], cell=[40, 30, 30], pbc=True)
+    chosen = active.propose(load_potential(), 5, runs=2, known=[far] * 3, contacts=2, **where)
+    assert len(chosen) == 5 and ["contact" in atoms.info for atoms in chosen] == [True, True, False, False, False]
 
 
 def test_the_name_of_a_round_must_be_fit_for_a_file():

@@ -63,6 +63,9 @@ def propose(
     runs: Annotated[int | None, typer.Option(help="Melts to explore; default: twice as many.", min=1)] = None,
     name: Annotated[str, typer.Option(help="First word of the names, one for each round.")] = "painn",
     known: Annotated[Path, typer.Option(help="Labelled frames.")] = Path("data/frames"),
+    contacts: Annotated[
+        int, typer.Option(help="Of these, how many with two atoms closer than labelled frames tell.", min=0)
+    ] = 0,
     seed: Seed = 0,
 ):
     """Choose configurations to label from melts that a trained potential drives: where its committee disagrees."""
@@ -70,7 +73,7 @@ def propose(
     from ..reference import active, read_frames
     from ..reference.frames import write_plain
 
-    chosen = active.propose(load_potential(potential), number, runs, name, seed, read_frames(known))
+    chosen = active.propose(load_potential(potential), number, runs, name, seed, read_frames(known), contacts=contacts)
     write_plain(output, chosen)
     print(f"{output}: {len(chosen)} configurations")
 

@@ -4,6 +4,7 @@ import numpy as np
 from ase import units
 from ase.md.velocitydistribution import thermalize_momenta
 from ase.optimize import FIRE
+from vesin import NeighborList
 
 from ..dynamics.guard import Guard, Watch
 from ..dynamics.integrators import Langevin
@@ -16,9 +17,41 @@ from .selection import select
 
 CHECK = 10  # steps between two looks at the distances
 HOT = 4500  # K
+SEEN = 3  # labelled frames that hold a distance as short: with fewer it is not known
 
 
-def explore(calculator, state, atoms=60, melt_ps=1.0, hold_ps=3.0, every_ps=0.25, timestep_fs=1.0):
+def shortest_known(frames):
+    """Distance down to which labelled frames tell about a pair of species.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+
+    Returns
+    -------
+    dict of float
+        ("Na", "O") → Å, symbols in order: the third smallest of the frames' shortest distances. Pairs that fewer frames have within 4 Å are missing.
+    """
+    found = {}
+    for atoms in frames:
+        for pair, (distance, *_) in _closest(atoms, 4.0).items():
+            found.setdefault(pair, []).append(distance)
+    return {pair: float(np.partition(all_, SEEN - 1)[SEEN - 1]) for pair, all_ in found.items() if len(all_) >= SEEN}
+
+
+def _closest(atoms, reach):
+    """Pair of species → shortest distance within `reach` (Å), and the two atoms."""
+    i, j, d = NeighborList(cutoff=reach, full_list=False).compute(
+        points=atoms.positions, box=atoms.cell.array, periodic=True, quantities="ijd"
+    )
+    symbols, found = atoms.get_chemical_symbols(), {}
+    for k in np.argsort(-d, kind="stable"):
+        a, b = int(i[k]), int(j[k])
+        found[tuple(sorted((symbols[a], symbols[b])))] = d[k], min(a, b), max(a, b)
+    return found
+
+
+def explore(calculator, state, atoms=60, melt_ps=1.0, hold_ps=3.0, every_ps=0.25, timestep_fs=1.0, closer=None):
     """Configurations of a melt that a trained potential drives, from a random start over a melt at 4500 K.
 
     Where two atoms come closer than half the sum of their covalent radii the run ends, and the configuration just before is the last:
@@ -34,6 +67,9 @@ def explore(calculator, state, atoms=60, melt_ps=1.0, hold_ps=3.0, every_ps=0.25
     melt_ps, hold_ps, every_ps : float
         Time at 4500 K, time at the temperature, and time between two configurations of it.
     timestep_fs : float
+    closer : dict of float, optional
+        Distances of `shortest_known`. Collisions that pass below them are candidates, too, each at the closest that was looked at, with
+        `info["contact"]` such as "O-O 1.62".
 
     Returns
     -------
@@ -48,17 +84,35 @@ def explore(calculator, state, atoms=60, melt_ps=1.0, hold_ps=3.0, every_ps=0.25
     thermalize_momenta(start, temperature_K=HOT, rng=rng)
     watch, step = Watch(Guard(), start, HOT), timestep_fs * units.fs
     every, found, last = max(1, round(1000 * every_ps / timestep_fs / CHECK)), [], None
+    contacts = {}
     for stage, (temperature, length) in enumerate(((HOT, melt_ps), (state.temperature, hold_ps))):
         motion = Langevin(start, step, temperature_K=temperature, T_tau=50 * units.fs, rng=rng)
         for turn in range(1, round(1000 * length / timestep_fs / CHECK) + 1):
             motion.run(CHECK)
             if watch.trouble(start, start.calc.results):
-                return found + ([_candidate(last, state, len(found))] if last is not None else [])
+                found += [last] if last is not None else []
+                return _candidates(found, contacts, state)
             last = start.copy()
+            _note_contacts(contacts, last, closer or {})
             # the second half of the time at the temperature counts: before, the melt is on its way
             if stage == 1 and turn % every == 0 and turn * CHECK * timestep_fs >= 500 * length:
-                found.append(_candidate(last, state, len(found)))
-    return found
+                found.append(last)
+    return _candidates(found, contacts, state)
+
+
+def _note_contacts(contacts, atoms, closer):
+    """Keep the closest approach of every two atoms that come nearer than is known."""
+    for pair, (distance, a, b) in _closest(atoms, max(closer.values())).items() if closer else ():
+        if distance < min(closer.get(pair, 0.0), contacts.get((a, b), (np.inf,))[0]):
+            contacts[a, b] = distance, "-".join(pair), atoms
+
+
+def _candidates(found, contacts, state):
+    made = [_candidate(atoms, state, number) for number, atoms in enumerate(found)]
+    for distance, pair, atoms in contacts.values():
+        made.append(_candidate(atoms, state, len(made)))
+        made[-1].info["contact"] = f"{pair} {distance:.2f}"
+    return made
 
 
 def _candidate(atoms, state, number):
@@ -73,7 +127,7 @@ def _candidate(atoms, state, number):
     return made
 
 
-def propose(calculator, number, runs=None, name="painn", seed=0, known=(), atoms=60, quiet=False, **which):
+def propose(calculator, number, runs=None, name="painn", seed=0, known=(), atoms=60, contacts=0, quiet=False, **which):
     """One round of active learning: explore many states, choose what to label.
 
     Parameters
@@ -89,6 +143,8 @@ def propose(calculator, number, runs=None, name="painn", seed=0, known=(), atoms
     seed : int
     known : list of ase.Atoms
         Labelled frames: what is chosen differs from them.
+    contacts : int
+        Of the structures, as many as this hold two atoms closer than labelled frames tell (`shortest_known`), if the melts have them.
     which
         Compositions, temperatures and densities, see `sampling.states`.
 
@@ -103,11 +159,15 @@ def propose(calculator, number, runs=None, name="painn", seed=0, known=(), atoms
     members = getattr(calculator, "potentials", ())
     committee = calculator if len(members) > 1 else None
     drivers = [PaiNNCalculator([member], calculator.kernel) for member in members] if committee else [calculator]
-    candidates = []
+    candidates, closer = [], shortest_known(known) if contacts else None
     with Progress(runs, "exploring", "melts", **({"every": 1e9} if quiet else {})) as bar:
         for turn, state in enumerate(states(runs, seed, potentials=(name,), **which)):
-            candidates += explore(drivers[turn % len(drivers)], state, atoms)
+            candidates += explore(drivers[turn % len(drivers)], state, atoms, closer=closer)
             bar.update(note=f"{len(candidates)} candidates, last {state.parent}")
     if not candidates:
         raise GlasslibError("every melt fell apart at once: train the potential on melts of a classical one first")
-    return select(candidates, min(number, len(candidates)), committee, known)
+    close = [made for made in candidates if "contact" in made.info]
+    chosen = select(close, min(contacts, len(close)), committee, known) if contacts and close else []
+    rest = [made for made in candidates if "contact" not in made.info]
+    left = min(number - len(chosen), len(rest))
+    return chosen + (select(rest, left, committee, [*known, *chosen]) if left > 0 else [])
