@@ -4,35 +4,38 @@ Verdicts follow from numbers by the rules below, none from looking at a figure: 
 did not) and NOT_RESOLVED (they could not have). Results come by state, {(composition, temperature in K): Dataset}, of one set of runs.
 """
 
-import html
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from .analysis.non_gaussian_peak import BLOCKS
 from .analysis.statistics import FOUR_BLOCKS
 from .errors import GlasslibError, shown
+from .verdicts import (
+    CHANCE,
+    NOT_RESOLVED,
+    NOT_SUPPORTED,
+    SIGMAS,
+    SUPPORTED,
+    Finding,
+    chance,
+    number,
+    span,
+    state_name,
+    tabulated,
+    trend,
+)  # fmt: skip
 
-SUPPORTED, NOT_SUPPORTED, NOT_RESOLVED = "supported", "not supported", "not resolved at this length"
 LEVEL = 0.01  # probability of a false positive, all lag times and states that were looked at taken together
-SIGMAS = 2.0  # standard errors that a difference must exceed
-CHANCE = 0.025  # one-sided probability that two standard errors stand for
 LEAST_RISE = 0.02  # 1/Å, height of a second maximum that a run must be able to exclude before its absence says anything
-MARKS = {SUPPORTED: "●", "agrees": "●", NOT_SUPPORTED: "○", NOT_RESOLVED: "…"}
 LEAST_RATIO = 2.0  # of relaxation times, that a run must be able to exclude before it says that there is no decoupling
 LEAST_ALPHA = 0.05  # height of a peak of α₂, likewise
-CAGES = 0.2  # α₂ of atoms that only rattle, in cages twice as wide one way as the others, or two fifths of them in cages half again as wide
+CAGES = 0.2  # α₂ of atoms that only rattle, in cages twice as wide one way as the others: a convention, for cages of no shape are known
 MATRIX_Q = 1.7  # 1/Å, wave number of the network, where relaxation times are compared
+CHANNEL_Q = 0.95  # 1/Å, that of the sodium channels: waves longer than a jump
 Q_OFF = 0.05  # 1/Å, how far off that a computed one may be
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a set of runs says about a claim: a sentence with numbers, and a verdict."""
-
-    found: str
-    verdict: str
 
 
 @dataclass(frozen=True)
@@ -46,69 +49,60 @@ class Claim:
     of_paper: bool = True
 
 
-def number(value, error=np.nan, digits=2):
-    """A value with its standard error as text, the error to two digits: "3.14 ± 0.15"."""
-    if not np.isfinite(value):
-        return "unknown"
-    if not np.isfinite(error) or error <= 0:
-        return f"{float(f'{value:.{digits}g}'):g} (error unknown)"
-    places = max(0, 1 - int(np.floor(np.log10(error))))
-    return f"{value:.{places}f} ± {error:.{places}f}"
-
-
-def chance(p):
-    """A probability of chance as text: "p = 0.031"."""
-    return "p < 0.0001" if p < 1e-4 else f"p = {min(p, 1.0):.2g}"
-
-
-def state_name(state):
-    """A state as text: "NS2 at 3000 K"."""
-    return f"{state[0]} at {state[1]:g} K"
-
-
-def span(states):
-    """Range of the temperatures of states as text: "2000–3500 K"."""
-    low, high = min(t for _, t in states), max(t for _, t in states)
-    return f"{low:g} K" if low == high else f"{low:g}–{high:g} K"
-
-
 def most_significant(bimodality, species="Na"):
-    """Results of `bimodality` for one species at the lag time of the smallest p-value: state → Dataset, the most significant state first."""
-    states = {s: d.sel(species=species) for s, d in bimodality.items() if species in d.species.values}
+    """Results of `bimodality` for one species (None: results are of one) at the lag time of the smallest p-value: state → Dataset, the most significant
+    state first."""
+    states = bimodality
+    if species is not None:
+        states = {s: d.sel(species=species) for s, d in bimodality.items() if species in d.species.values}
     best = {s: d.isel(time=int(d.p.fillna(1.0).argmin("time"))) for s, d in states.items()}
     return dict(sorted(best.items(), key=lambda item: float(item[1].p.fillna(1.0))))
+
+
+def lasts(p):
+    """Whether the p-value of a neighbouring lag time is small, too."""
+    small = p < CHANCE
+    return small.shift(time=1, fill_value=False) | small.shift(time=-1, fill_value=False)
 
 
 def hopping(bimodality, diffusion, species="Na"):
     """Does the van Hove function have a second maximum: do atoms hop?
 
-    The chance that noise makes the highest of all second maxima, at any lag time and state, must be below LEVEL.
+    The chance that noise makes the highest of all second maxima, at any lag time and state, must be below LEVEL, and there must be one at a
+    neighbouring lag time of that state, too: what sites make does not come and go within a factor of two in time.
     """
     states = {s: d.sel(species=species) for s, d in bimodality.items() if species in d.species.values}
-    looks = sum(int(np.isfinite(d.p).sum()) for d in states.values())
+    looks = sum(d.p.size for d in states.values())
     best = most_significant(bimodality, species)
     score = {s: float(d.significance.fillna(0.0)) for s, d in best.items()}
-    seen = [s for s in best if max(looks, 1) * float(best[s].p.fillna(1.0)) < LEVEL]
+    lasting = most_significant({s: d.where(lasts(d.p)) for s, d in states.items()}, None)
+    seen = [s for s, d in lasting.items() if looks * float(d.p.fillna(1.0)) < LEVEL]
     top = next(iter(best), None)
     tested = f" Tested at {span(states)} only." if states else ""
     if seen:
+        top, best = seen[0], lasting
+        score[top] = float(best[top].significance)
         one = best[top]
         return Finding(
             f"A second maximum at {float(one.second):.1f} Å after {float(one.time):.2g} ps in {state_name(top)}, {score[top]:.1f} standard "
             f"errors above the dip before it ({chance(looks * float(one.p))}, {looks} looks counted); a significant one in {len(seen)} of {len(states)} states: {', '.join(map(state_name, sorted(seen)))}.{tested}",
             SUPPORTED,
         )
-    closest = (
-        f" The highest candidate, in {state_name(top)}, reaches {score[top]:.1f} standard errors ({chance(looks * float(best[top].p))}, {looks} looks counted)."
-        if top and score[top] > 0
-        else ""
-    )
+    closest = ""
+    if top and score[top] > 0:
+        alone = looks * float(best[top].p.fillna(1.0)) < LEVEL
+        closest = (
+            f" The highest candidate, in {state_name(top)} after {float(best[top].time):.2g} ps, reaches {score[top]:.1f} standard errors "
+            f"({chance(looks * float(best[top].p))}, {looks} looks counted){', but there is none at the lag times beside it' if alone else ''}."
+        )
     moved = [
         s
         for s, d in diffusion.items()
         if s in states and species in d.species.values and int(d.diffusive.sel(species=species)) == 1
     ]
-    if not moved:
+    if not moved or (top and looks * float(best[top].p.fillna(1.0)) < LEVEL):
+        if moved:
+            return Finding(f"No second maximum that lasts.{closest}{tested}", NOT_RESOLVED)
         return Finding(f"{species} does not move far enough in these runs to show hops.{closest}{tested}", NOT_RESOLVED)
     # one maximum only leaves nothing that noise could hide; two whose rise could not be judged (few atoms) may hide anything
     highest = {
@@ -140,8 +134,21 @@ def times_within(data):
     return found
 
 
+def times_ratio(data, slow, fast):
+    """τ(slow)/τ(fast) with its error; NaN where one was not reached."""
+    a, b = data.sel(species=slow), data.sel(species=fast)
+    ratio = float(a.tau / b.tau)
+    return ratio, ratio * float(np.hypot(a.tau_sem / a.tau, b.tau_sem / b.tau))
+
+
 def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
     """Does sodium relax sooner than silicon, and the more so the colder? `times`: results of relaxation_time."""
+    long = {
+        s: times_ratio(d, slow, fast)
+        for s, d in at_q(times, CHANNEL_Q).items()
+        if {slow, fast} <= set(d.species.values.tolist()) and "q" in d.coords
+    }
+    long = {s: v for s, v in long.items() if np.isfinite(v).all()}
     times = at_q(times, q)
     ratios, lower, upper, unknown = {}, {}, {}, []
     for state, data in times.items():
@@ -187,6 +194,11 @@ def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
     text.append(f"It exceeds 1 by two standard errors in {sum(above)} of {len(above)} states.")
     if unknown:
         text.append(f"Neither relaxes in {len(unknown)} more.")
+    if long:
+        cold = min(long, key=lambda s: (s[1], s[0]))
+        text.append(
+            f"At {CHANNEL_Q:g} Å⁻¹, where sodium's function falls by diffusion rather than by rattling: {number(*long[cold])} in {state_name(cold)}."
+        )
     if known:
         grown = ", ".join(f"{c} ({chance(p)})" for c, p in known.items())
         text.append(f"It grows on cooling in {', '.join(rising) or 'none'} of {grown}.")
@@ -211,26 +223,6 @@ def with_bounds(ratios, lower, composition):
     return known
 
 
-def trend(values):
-    """Slope of ln value against 1000 K/T, its error and the chance that it does not grow on cooling, of {temperature: (value, error)}; NaN where it
-    cannot be told. Where the points scatter more than their errors allow, the scatter gives the error, and Student's t the chance."""
-    usable = {t: (v, e) for t, (v, e) in values.items() if v > 0 and np.isfinite(e) and e > 0}
-    if len(usable) < 2:
-        return np.nan, np.nan, np.nan
-    x = np.array([1000 / t for t in usable])
-    y, s = (np.array(z) for z in zip(*((np.log(v), e / v) for v, e in usable.values()), strict=True))
-    w = 1 / s**2
-    centre = (w * x).sum() / w.sum()
-    spread = (w * (x - centre) ** 2).sum()
-    slope = (w * (x - centre) * y).sum() / spread
-    error, chances = spread**-0.5, norm
-    if len(x) > 2:
-        misfit = (w * (y - (w * y).sum() / w.sum() - slope * (x - centre)) ** 2).sum() / (len(x) - 2)
-        if misfit > 1:
-            error, chances = error * misfit**0.5, student(len(x) - 2)
-    return float(slope), float(error), float(chances.sf(slope / error))
-
-
 def heights(peaks):
     """(state, species) → height of the peak of α₂, its error, and whether it lies inside the lag times; else it is a lower bound."""
     found = {
@@ -241,27 +233,41 @@ def heights(peaks):
     return {k: (v, e, i == 1) for k, (v, e, i) in found.items() if np.isfinite(v) and np.isfinite(e) and e > 0}
 
 
-def heterogeneous(peaks):
-    """Is the peak of the non-Gaussian parameter of every species above zero everywhere, and somewhere above what cages alone may give?"""
+def heterogeneous(peaks, curves):
+    """Is the non-Gaussian parameter of every species above zero everywhere, and its peak somewhere above what cages alone may give?
+
+    Above zero: at some lag time, by Student's t of four blocks with all lag times counted. The peak of a species that hardly relaxes is the noisiest
+    of its values, and not needed for that.
+    """
+    best = {}
+    for state, data in curves.items():
+        for name in map(str, data.species.values):
+            one = data.sel(species=name)
+            known = (one.alpha_2_sem > 0) & np.isfinite(one.alpha_2)
+            if known.any():
+                score = (one.alpha_2 / one.alpha_2_sem).where(known)
+                chosen = one.isel(time=int(score.argmax("time")))
+                limit = student.isf(CHANCE / int(known.sum()), BLOCKS - 1)
+                value, error = float(chosen.alpha_2), float(chosen.alpha_2_sem)
+                best[state, name] = value / error / limit, value, error, float(chosen.time)
+    if not best:
+        return Finding("No α₂ has an error bar in these runs.", NOT_RESOLVED)
     known = heights(peaks)
-    if not known:
-        return Finding("No peak has an error bar in these runs.", NOT_RESOLVED)
-    above = [k for k, (v, e, _) in known.items() if v > FOUR_BLOCKS * e]
+    above = [k for k, (share, *_) in best.items() if share > 1]
     beyond = {n for (_, n), (v, e, _) in known.items() if v - FOUR_BLOCKS * e > CAGES}
     none = [k for k, (v, e, inside) in known.items() if inside and v + SIGMAS * e < LEAST_ALPHA]
-    names = {n for _, n in known}
-    (state, name), low = min(known.items(), key=lambda item: item[1][0])
+    (state, name), (_, value, error, time) = min(best.items(), key=lambda item: item[1][0])
     text = (
-        f"The peak of α₂ exceeds zero in {len(above)} of {len(known)} cases; the lowest is {number(*low[:2])}, {name} in {state_name(state)}. "
-        f"Beyond {CAGES:g}, which unequal cages could give to atoms that only rattle, it goes, in one state at least, for {', '.join(sorted(beyond)) or 'no species'}."
+        f"α₂ exceeds zero in {len(above)} of {len(best)} cases (state and species), all lag times counted; the least certain is {number(value, error)} after {time:.2g} ps, {name} in {state_name(state)}. "
+        f"The peak goes beyond {CAGES:g}, which unequal cages could give to atoms that only rattle, in one state at least, for {', '.join(sorted(beyond)) or 'no species'}."
     )
-    if len(above) == len(known) and beyond == names:
+    if len(above) == len(best) and beyond == {n for _, n in best}:
         return Finding(text, SUPPORTED)
     return Finding(text, NOT_SUPPORTED if none else NOT_RESOLVED)
 
 
 def leader(peaks, order, leading="O"):
-    """Is one species' non-Gaussian parameter the largest? It must beat every other with p < 0.05, all states taken together (Stouffer's sum of
+    """Is one species' non-Gaussian parameter the largest? It must beat every other with p < 0.025, all states taken together (Stouffer's sum of
     normal scores).
 
     A peak at the end of the lag times may still grow, so that only a rival's peak inside them is beaten.
@@ -286,8 +292,8 @@ def leader(peaks, order, leading="O"):
         "".join(f"; above {r}: {chance(p)} of {len(wins[r])} states together" for r, p in sorted(together[0].items()))
         + "."
     )
-    first = bool(wins) and all(together[0].get(rival, 1.0) < 0.05 for rival in wins)
-    other = [r for r, p in together[1].items() if p * len(together[1]) < 0.05]
+    first = bool(wins) and all(together[0].get(rival, 1.0) < CHANCE for rival in wins)
+    other = [r for r, p in together[1].items() if p * len(together[1]) < CHANCE]
     if other:
         text += f" {', '.join(sorted(other))} is above {leading} beyond chance."
     cut = {s for (s, _), known in inside.items() if not known}
@@ -332,7 +338,7 @@ def cooling(peaks):
 CLAIMS = (
     Claim("Sodium hops: its van Hove function has two maxima", "No second maximum at any lag time, though sodium diffuses", ("bimodality", "diffusion_coefficient"), hopping),
     Claim("Sodium is decoupled from the network", "Relaxation times of silicon and sodium that are equal, or approach each other on cooling", ("relaxation_time",), decoupling),
-    Claim("Every species is dynamically heterogeneous", "A species whose α₂ is zero within its error", ("non_gaussian_peak",), heterogeneous),
+    Claim("Every species is dynamically heterogeneous", "A species whose α₂ is zero within its error", ("non_gaussian_peak", "non_gaussian"), heterogeneous),
     Claim("Oxygen's α₂ is the largest", "Another species with a significantly higher peak", ("non_gaussian_peak", "species_order"), leader),
     Claim("Heterogeneity grows on cooling", "Peaks of α₂ that shrink on cooling", ("non_gaussian_peak",), cooling, False),
 )  # fmt: skip
@@ -379,21 +385,3 @@ def as_html(findings, brief=False):
     shown = [claim for claim in CLAIMS if claim.of_paper or not brief]
     refuted = {c: None if brief else c.refuted_by[0].lower() + c.refuted_by[1:] + "." for c in shown}
     return tabulated(findings, {c: (c.text, "Refuted by", refuted[c]) for c in shown}, "Claim")
-
-
-def tabulated(findings, items, title):
-    """HTML table with a row for each item and set of runs; `items`: key of the findings → (bold text, label, further text or None)."""
-    rows = []
-    for key, (text, label, more) in items.items():
-        what = f"<strong>{html.escape(text)}</strong>"
-        if more:
-            what += f"<br><em>{label}:</em> {html.escape(more)}"
-        for k, (of, found) in enumerate(findings.items()):
-            head = f'<td rowspan="{len(findings)}">{what}</td>' if k == 0 else ""
-            runs = f"<td>{html.escape(of)}</td>" if len(findings) > 1 else ""
-            one = found[key]
-            mark = MARKS.get(one.verdict, "◦")
-            verdict = f'<td class="verdict {one.verdict.split()[-1]}">{mark} {html.escape(one.verdict)}</td>'
-            rows.append(f"<tr>{head}{runs}<td>{html.escape(one.found)}</td>{verdict}</tr>")
-    runs = "<th>Runs</th>" if len(findings) > 1 else ""
-    return f'<table class="claims"><thead><tr><th>{title}</th>{runs}<th>Found</th><th>Verdict</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'

@@ -23,10 +23,10 @@ PARTS = {
     "02": ("training", "potential", "reference", "figures"),
     "03": ("dynamics", "potential", "training", "reference", "systems", "trajectory", "figures"),
     "04": ("dynamics", "potential", "systems", "trajectory", "figures"),
-    "05": ("analysis", "figures", "published", "sweep", "trajectory"),
-    "08": ("analysis", "claims", "figures", "sweep", "trajectory"),
+    "05": ("analysis", "figures", "published", "sweep", "trajectory", "verdicts"),
+    "08": ("analysis", "claims", "figures", "sweep", "trajectory", "verdicts"),
     "10": ("analysis", "dynamics", "figures", "potential", "sweep", "trajectory", "viewer"),
-    "11": ("analysis", "claims", "figures", "published", "sweep", "trajectory", "viewer"),
+    "11": ("analysis", "claims", "figures", "published", "sweep", "trajectory", "verdicts", "viewer"),
     "12": ("figures",),
 }
 FIGURE_PARTS = ("analysis", "figures", "sweep", "trajectory")

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from .analysis.arrhenius import BOLTZMANN
-from .claims import CHANCE, MATRIX_Q, NOT_RESOLVED, SIGMAS, Finding, at_q, number, span, state_name, tabulated, trend
+from .claims import CHANNEL_Q, MATRIX_Q, at_q, times_ratio
+from .verdicts import CHANCE, NOT_RESOLVED, SIGMAS, Finding, number, span, state_name, tabulated, trend
 
-AGREES, ELSEWHERE = "agrees", "other conditions"
+AGREES, DIFFERS = "agrees", "differs"
 
 RELAXATION_RATIO = 100.0  # τ(Si)/τ(Na) of the incoherent functions, NS2 at low temperature: horbach2002
-CHANNEL_Q = (
-    0.95  # 1/Å, where that paper finds coherent functions to relax together, and horbach2002channels the prepeak
-)
-PREPEAK = (0.90, 0.95)  # 1/Å: meyer2004, horbach2002channels
+PREPEAK = (
+    0.90,
+    0.95,
+)  # 1/Å: meyer2004, horbach2002channels. At CHANNEL_Q horbach2002 finds coherent functions to relax together
 SODIUM_E, SODIUM_D_0 = 0.736, 92.0  # eV (71 kJ/mol), Å²/ps (0.0092 cm²/s): tracer in NS3 above 700 °C, braedt1988
 GLASS_Q_N = {
     "NS2": {4: 0.11, 3: 0.79, 2: 0.10},
@@ -42,10 +43,11 @@ BESIDE = ((0.45, 0.75), (1.15, 1.4))  # 1/Å, either side of the prepeak
 
 @dataclass(frozen=True)
 class Comparison:
-    """A published result, its source, the results of ours it is compared with, and the rule that does."""
+    """A published result, its source, how its conditions are not ours, the results of ours it is compared with, and the rule that does."""
 
     quantity: str
     published: str
+    conditions: str
     keys: tuple
     needs: tuple
     rule: object
@@ -56,13 +58,6 @@ def coldest(results, composition):
     mine = {s: d for s, d in results.items() if s[0] == composition}
     state = min(mine, key=lambda s: s[1], default=None)
     return None if state is None else (state, mine[state])
-
-
-def times_ratio(data, slow, fast):
-    """τ(slow)/τ(fast) with its error; NaN where one was not reached."""
-    a, b = data.sel(species=slow), data.sel(species=fast)
-    ratio = float(a.tau / b.tau)
-    return ratio, ratio * float(np.hypot(a.tau_sem / a.tau, b.tau_sem / b.tau))
 
 
 def incoherent(times, composition="NS2"):
@@ -87,7 +82,7 @@ def incoherent(times, composition="NS2"):
         return Finding(text, AGREES)
     colder = grows and value + SIGMAS * spread < RELAXATION_RATIO  # below it, and on the way there
     beyond = value - SIGMAS * spread > RELAXATION_RATIO * FACTOR
-    return Finding(text, ELSEWHERE if colder or beyond else NOT_RESOLVED)
+    return Finding(text, DIFFERS if colder or beyond else NOT_RESOLVED)
 
 
 def coherent(times, composition="NS2"):
@@ -107,7 +102,7 @@ def coherent(times, composition="NS2"):
         return Finding(f"{text} Of {state_name(cold)} nothing is known.", NOT_RESOLVED)
     same = 1 / SAME_SCALE < ratio - SIGMAS * error and ratio + SIGMAS * error < SAME_SCALE  # false for an unknown error
     apart = ratio - SIGMAS * error > SAME_SCALE or ratio + SIGMAS * error < 1 / SAME_SCALE
-    return Finding(text, AGREES if same else ELSEWHERE if apart else NOT_RESOLVED)
+    return Finding(text, AGREES if same else DIFFERS if apart else NOT_RESOLVED)
 
 
 def prepeak(partials, composition="NS2"):
@@ -146,7 +141,7 @@ def activation(diffusion, composition="NS2"):
     fit = arrhenius(mine).sel(species="Na")
     text = f"{number(float(fit.E), float(fit.E_sem))} eV in {composition}, {span(mine)}."
     off, error = abs(float(fit.E) - SODIUM_E), SIGMAS * float(fit.E_sem)
-    return Finding(text, ELSEWHERE if off > error else AGREES if error < SAME_ENERGY else NOT_RESOLVED)
+    return Finding(text, DIFFERS if off > error else AGREES if error < SAME_ENERGY else NOT_RESOLVED)
 
 
 def extrapolated(diffusion, composition="NS2"):
@@ -163,7 +158,7 @@ def extrapolated(diffusion, composition="NS2"):
     error = ratio * float(one.D_sem / one.D)
     near = 1 / FACTOR < ratio - SIGMAS * error and ratio + SIGMAS * error < FACTOR
     far = ratio - SIGMAS * error > FACTOR or ratio + SIGMAS * error < 1 / FACTOR
-    return Finding(text, AGREES if near else ELSEWHERE if far else NOT_RESOLVED)
+    return Finding(text, AGREES if near else DIFFERS if far else NOT_RESOLVED)
 
 
 def glass(q_n, composition="NS2"):
@@ -174,7 +169,7 @@ def glass(q_n, composition="NS2"):
     state, data = found
     value, error = float(data.probability.sel(n=3)), float(data.probability_sem.sel(n=3))
     off = abs(value - GLASS_Q_N[composition][3])
-    verdict = AGREES if off + SIGMAS * error < SAME_SHARE else ELSEWHERE if off > SIGMAS * error else NOT_RESOLVED
+    verdict = AGREES if off + SIGMAS * error < SAME_SHARE else DIFFERS if off > SIGMAS * error else NOT_RESOLVED
     return Finding(f"{number(value, error)} in {state_name(state)}.", verdict)
 
 
@@ -188,7 +183,7 @@ def oxygens(surroundings, composition="NS2"):
     text = f"{number(value, error)} within {data.attrs['cutoff_A']:.2f} Å in {state_name(state)}."
     if not np.isfinite(error):
         return Finding(text, NOT_RESOLVED)
-    return Finding(text, AGREES if abs(value - SODIUM_O) < SIGMAS * np.hypot(error, SODIUM_O_ERROR) else ELSEWHERE)
+    return Finding(text, AGREES if abs(value - SODIUM_O) < SIGMAS * np.hypot(error, SODIUM_O_ERROR) else DIFFERS)
 
 
 def bond(surroundings, composition="NS2"):
@@ -201,7 +196,7 @@ def bond(surroundings, composition="NS2"):
     off = abs(value - SODIUM_O_LENGTH)
     near, far = off + SIGMAS * error < SAME_LENGTH, off - SIGMAS * error > SAME_LENGTH
     text = f"{number(value, error)} Å within {data.attrs['cutoff_A']:.2f} Å in {state_name(state)}."
-    return Finding(text, AGREES if near else ELSEWHERE if far else NOT_RESOLVED)
+    return Finding(text, AGREES if near else DIFFERS if far else NOT_RESOLVED)
 
 
 def sharp_peak(structure, composition="NS4"):
@@ -214,7 +209,7 @@ def sharp_peak(structure, composition="NS4"):
     text = f"{float(part.q[top]):.2f} Å⁻¹ in {state_name(found[0])}."
     if top in (0, part.sizes["q"] - 1):
         return Finding(f"No peak between 1.2 and 2.1 Å⁻¹; the highest value is at {text}", NOT_RESOLVED)
-    return Finding(text, AGREES if abs(float(part.q[top]) - SHARP_PEAK) < SAME_PEAK else ELSEWHERE)
+    return Finding(text, AGREES if abs(float(part.q[top]) - SHARP_PEAK) < SAME_PEAK else DIFFERS)
 
 
 def returns(jumps, composition="NS4"):
@@ -230,20 +225,20 @@ def returns(jumps, composition="NS4"):
         )
     value, error = float(one.returned), SIGMAS * float(one.returned_sem)
     text = f"{number(value, float(one.returned_sem))} in {state_name(state)}."
-    return Finding(text, AGREES if value + error < FEW else ELSEWHERE if value - error > FEW else NOT_RESOLVED)
+    return Finding(text, AGREES if value + error < FEW else DIFFERS if value - error > FEW else NOT_RESOLVED)
 
 
 COMPARISONS = (
-    Comparison("Relaxation of silicon over that of sodium, incoherent functions", "about 100 in cold NS2, classical simulation (Horbach & Kob 2002)", ("horbach2002",), ("relaxation_time",), incoherent),
-    Comparison("The same of the coherent functions near 1 Å⁻¹", "one common scale in cold NS2 (Horbach & Kob 2002)", ("horbach2002",), ("relaxation_time_coherent",), coherent),
-    Comparison("Prepeak of the sodium channels", "0.95 Å⁻¹ in simulated NS2 (Horbach, Kob & Binder 2002), 0.9 Å⁻¹ by neutrons (Meyer et al. 2004)", ("horbach2002channels", "meyer2004"), ("partial_structure_factor",), prepeak),
-    Comparison("Activation energy of sodium's diffusion", f"{SODIUM_E} eV, tracer in NS3 above 700 °C (Braedt & Frischat 1988)", ("braedt1988",), ("diffusion_coefficient",), activation),
-    Comparison("Sodium's diffusion coefficient", "law of the tracer in NS3, extrapolated (Braedt & Frischat 1988)", ("braedt1988",), ("diffusion_coefficient",), extrapolated),
-    Comparison("Silicons with three bridging oxygens", f"{GLASS_Q_N['NS2'][3]} in the glass NS2, nuclear magnetic resonance (in StatMechGlass)", ("statmechglass",), ("q_speciation",), glass),
-    Comparison("Oxygens around sodium, up to the first minimum of g(r)", f"{SODIUM_O} ± {SODIUM_O_ERROR} in the glass of 42.5 % Na₂O, neutrons (Hannon et al. 2021)", ("hannon2021",), ("sodium_coordination",), oxygens),
-    Comparison("Their mean distance", f"{SODIUM_O_LENGTH} Å in that glass (Hannon et al. 2021)", ("hannon2021",), ("sodium_coordination",), bond),
-    Comparison("First sharp diffraction peak", f"{SHARP_PEAK} Å⁻¹ in NS4 from 300 to 950 K, neutrons (Zotov, Delaplane & Keppler 1998)", ("zotov1998",), ("structure_factor",), sharp_peak),
-    Comparison("Jumps of sodium that go back", "unimportant in glassy NS4, classical simulation (Jund, Kob & Jullien 2001)", ("jund2001",), ("hops",), returns),
+    Comparison("Relaxation of silicon over that of sodium, incoherent functions", "about 100 in cold NS2, classical simulation (Horbach & Kob 2002)", "another potential at another density", ("horbach2002",), ("relaxation_time",), incoherent),
+    Comparison("The same of the coherent functions near 1 Å⁻¹", "one common scale in cold NS2 (Horbach & Kob 2002)", "another potential at another density", ("horbach2002",), ("relaxation_time_coherent",), coherent),
+    Comparison("Prepeak of the sodium channels", "0.95 Å⁻¹ in simulated NS2 (Horbach, Kob & Binder 2002), 0.9 Å⁻¹ by neutrons (Meyer et al. 2004)", "another potential and density; the neutrons of a colder melt see all pairs", ("horbach2002channels", "meyer2004"), ("partial_structure_factor",), prepeak),
+    Comparison("Activation energy of sodium's diffusion", f"{SODIUM_E} eV, tracer in NS3 above 700 °C (Braedt & Frischat 1988)", "more silica, 1 bar, from 700 °C on; ours hotter and compressed", ("braedt1988",), ("diffusion_coefficient",), activation),
+    Comparison("Sodium's diffusion coefficient", "law of the tracer in NS3, extrapolated (Braedt & Frischat 1988)", "more silica, 1 bar and a law beyond the temperatures where it was measured", ("braedt1988",), ("diffusion_coefficient",), extrapolated),
+    Comparison("Silicons with three bridging oxygens", f"{GLASS_Q_N['NS2'][3]} in the glass NS2, nuclear magnetic resonance (in StatMechGlass)", "a glass, relaxed down to its transition; ours a melt", ("statmechglass",), ("q_speciation",), glass),
+    Comparison("Oxygens around sodium, up to the first minimum of g(r)", f"{SODIUM_O} ± {SODIUM_O_ERROR} in the glass of 42.5 % Na₂O, neutrons (Hannon et al. 2021)", "less silica, a glass; ours a melt", ("hannon2021",), ("sodium_coordination",), oxygens),
+    Comparison("Their mean distance", f"{SODIUM_O_LENGTH} Å in that glass (Hannon et al. 2021)", "less silica, a glass; ours a melt", ("hannon2021",), ("sodium_coordination",), bond),
+    Comparison("First sharp diffraction peak", f"{SHARP_PEAK} Å⁻¹ in NS4 from 300 to 950 K, neutrons (Zotov, Delaplane & Keppler 1998)", "a glass; ours a melt", ("zotov1998",), ("structure_factor",), sharp_peak),
+    Comparison("Jumps of sodium that go back", "unimportant in glassy NS4, classical simulation (Jund, Kob & Jullien 2001)", "colder, another potential, another rule for jumps", ("jund2001",), ("hops",), returns),
 )  # fmt: skip
 
 
@@ -259,4 +254,8 @@ def compare(results):
 
 def as_html(findings):
     """Table of comparisons: what was published and, for each set of runs, what was found; `findings`: label → result of `compare`."""
-    return tabulated(findings, {c: (c.quantity, "Published", c.published) for c in COMPARISONS}, "Quantity")
+    return tabulated(
+        findings,
+        {c: (c.quantity, "Published", f"{c.published}. Not the same: {c.conditions}.") for c in COMPARISONS},
+        "Quantity",
+    )

@@ -50,14 +50,14 @@ def test_every_comparison_can_be_made_from_nothing():
 def test_a_hundredfold_ratio_agrees_and_one_that_grows_towards_it_is_of_other_conditions(dims):
     assert published.incoherent({COLD: times(70.0, dims=dims)}).verdict == published.AGREES
     rising = published.incoherent({COLD: times(30.0, dims=dims), HOT: times(10.0, dims=dims)})
-    assert rising.verdict == published.ELSEWHERE and "growing on cooling (2000–3000 K)" in rising.found
+    assert rising.verdict == published.DIFFERS and "growing on cooling (2000–3000 K)" in rising.found
     assert published.incoherent({COLD: times(np.nan, dims=dims)}).verdict == claims.NOT_RESOLVED
     for error in (np.nan, 0.2):  # of 51: unknown, or reaching below 50
         assert published.incoherent({COLD: times(51.0, error, dims)}).verdict == claims.NOT_RESOLVED
 
 
 def test_a_ratio_far_beyond_a_hundred_is_of_other_conditions():
-    assert published.incoherent({COLD: times(343.0)}).verdict == published.ELSEWHERE
+    assert published.incoherent({COLD: times(343.0)}).verdict == published.DIFFERS
 
 
 def test_a_ratio_at_another_wave_number_is_not_compared():
@@ -71,7 +71,7 @@ def test_coherent_functions_of_one_scale():
         for r, e in ((1.5, 0.1), (2.9, 0.1), (1.5, np.nan), (0.01, 0.001), (9.0, 0.1))
     ]
     unsure = claims.NOT_RESOLVED
-    assert verdicts == [published.AGREES, unsure, unsure, published.ELSEWHERE, published.ELSEWHERE]
+    assert verdicts == [published.AGREES, unsure, unsure, published.DIFFERS, published.DIFFERS]
 
 
 def test_of_coherent_functions_the_coldest_counts_and_a_hotter_one_in_its_place_proves_nothing():
@@ -94,7 +94,7 @@ def test_the_law_of_the_tracer_and_its_energy_are_found_again():
     found = published.activation(states)
     assert "0.736" in found.found and found.verdict in (published.AGREES, claims.NOT_RESOLVED)
     assert published.extrapolated(states).verdict == published.AGREES
-    assert published.extrapolated({COLD: diffusion(9.0)}).verdict == published.ELSEWHERE
+    assert published.extrapolated({COLD: diffusion(9.0)}).verdict == published.DIFFERS
     assert published.extrapolated({COLD: diffusion(diffusive=0)}).verdict == claims.NOT_RESOLVED
 
 
@@ -104,10 +104,10 @@ def test_surroundings_of_sodium_and_the_first_sharp_peak():
         return {COLD: xr.Dataset(data, attrs={"cutoff_A": 3.3})}
 
     assert published.oxygens(around(4.6, 2.4, 0.01)).verdict == published.AGREES
-    assert published.oxygens(around(5.6, 2.4, 0.01)).verdict == published.ELSEWHERE
+    assert published.oxygens(around(5.6, 2.4, 0.01)).verdict == published.DIFFERS
     assert published.oxygens(around(4.6, 2.4, np.nan)).verdict == claims.NOT_RESOLVED
     assert published.bond(around(5, 2.46, 0.01)).verdict == published.AGREES
-    assert published.bond(around(5, 2.60, 0.01)).verdict == published.ELSEWHERE
+    assert published.bond(around(5, 2.60, 0.01)).verdict == published.DIFFERS
     assert published.bond(around(5, 2.50, 0.01)).verdict == claims.NOT_RESOLVED
 
     def neutrons(peak):
@@ -115,7 +115,7 @@ def test_surroundings_of_sodium_and_the_first_sharp_peak():
         return {("NS4", 2000.0): xr.Dataset({"S": ("q", np.exp(-((q - peak) ** 2) / 0.1))}, {"q": q})}
 
     assert published.sharp_peak(neutrons(1.62)).verdict == published.AGREES
-    assert published.sharp_peak(neutrons(1.85)).verdict == published.ELSEWHERE
+    assert published.sharp_peak(neutrons(1.85)).verdict == published.DIFFERS
     assert published.sharp_peak(neutrons(2.6)).verdict == claims.NOT_RESOLVED  # still rises at the end
 
 
@@ -124,7 +124,7 @@ def test_returns_mean_nothing_where_jumps_have_no_cages():
     jumps = {("NS4", 2000.0): xr.Dataset({k: ("species", [v]) for k, v in state.items()}, {"species": ["Na"]})}
     assert published.returns(jumps).verdict == published.AGREES
     for value, error, verdict in (
-        (0.3, 0.05, published.ELSEWHERE),
+        (0.3, 0.05, published.DIFFERS),
         (0.08, 0.05, claims.NOT_RESOLVED),
         (np.nan, np.nan, claims.NOT_RESOLVED),
     ):
@@ -140,5 +140,5 @@ def test_a_large_error_agrees_with_nothing():
         return {COLD: xr.Dataset({"probability": ("n", [value]), "probability_sem": ("n", [error])}, {"n": [3]})}
 
     assert published.glass(shares(0.76, 0.01)).verdict == published.AGREES
-    assert published.glass(shares(0.60, 0.02)).verdict == published.ELSEWHERE
+    assert published.glass(shares(0.60, 0.02)).verdict == published.DIFFERS
     assert published.glass(shares(0.60, 0.25)).verdict == claims.NOT_RESOLVED
