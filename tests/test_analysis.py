@@ -126,6 +126,12 @@ def test_replicas_narrow_the_error_and_are_pooled():
     assert all_four.D_high[0] - all_four.D_low[0] < one.D_high[0] - one.D_low[0]
 
 
+def test_a_slope_that_is_too_uncertain_is_not_called_diffusive():
+    few = [analysis.diffusion_coefficient(trajectory(walk(60, 1, seed=k)), drift=False) for k in range(30)]
+    unsure = [d for d in few if d.slope_sem[0] > 0.05]
+    assert len(unsure) > 20 and not any(d.diffusive[0] for d in unsure)
+
+
 def test_a_rattling_atom_is_not_called_diffusive():
     well = np.random.default_rng(0).normal(0, 0.3, (200, 30, 3))
     result = analysis.diffusion_coefficient(trajectory(well), drift=False)
@@ -205,6 +211,32 @@ def test_stretched_exponential_finds_what_was_put_in():
     from scipy.special import gamma
 
     assert_allclose(float(found.tau_mean), 12 / 0.6 * gamma(1 / 0.6), rtol=0.05)
+
+
+@pytest.mark.parametrize(("tau", "beta", "height"), [(12.0, 0.6, 0.7), (40.0, 0.8, 0.8), (3.0, 0.5, 0.6)])
+def test_a_stretched_exponential_is_that_of_the_late_decay_not_of_the_rattle_before(tau, beta, height):
+    import xarray as xr
+
+    t = np.geomspace(0.002, 500, 90)
+    rattle = np.exp(-(1 - height) / height * (1 - np.exp(-((t / 0.1) ** 2))) * 1.2)  # falls ballistically into the cage
+    y = rattle * np.exp(-((t / tau) ** beta))
+    noisy = y + np.random.default_rng(1).normal(0, 0.002, len(t))
+    found = analysis.stretched_exponential(
+        xr.Dataset({"Q": ("time", noisy), "Q_sem": ("time", np.full(len(t), 0.002))}, {"time": t})
+    )
+    plateau = rattle[-1]
+    for name, exact in (("tau_K", tau), ("beta", beta), ("amplitude", plateau)):
+        assert abs(float(found[name]) - exact) < max(4 * float(found[f"{name}_sem"]), 0.05 * exact), name
+        assert float(found[f"{name}_sem"]) < 0.3 * exact
+
+
+def test_a_decay_that_would_need_more_than_all_atoms_at_the_start_has_no_stretched_exponential():
+    import xarray as xr
+
+    t = np.geomspace(0.01, 100, 60)
+    y = np.minimum(1.0, 1.6 * np.exp(-((t / 10) ** 0.7)))
+    data = xr.Dataset({"Q": ("time", y), "Q_sem": ("time", np.full(60, 0.001))}, {"time": t})
+    assert np.isnan(float(analysis.stretched_exponential(data, fit_range=(3.0, 40.0)).beta))
 
 
 def test_arrhenius_interval_covers_the_activation_energy():

@@ -77,37 +77,42 @@ def test_too_short_a_run_for_a_peak_is_an_error_that_says_so():
         analysis.non_gaussian_peak(run)
 
 
-def jumpers(seed, fraction, length=3.0, width=0.3, frames=2, atoms=6000):
-    """Frames far apart in which every atom has a new place in its cage, and a fraction has jumped."""
+def jumpers(seed, number, length=3.0, width=0.3, frames=2, atoms=6000):
+    """Frames far apart in which every atom has a new place in its cage, and has jumped a random number of times."""
     rng = np.random.default_rng(seed)
-    direction = rng.normal(size=(atoms, 3))
-    direction *= length / np.linalg.norm(direction, axis=1, keepdims=True)
     cage = rng.normal(0, width / np.sqrt(2), (frames, atoms, 3))
-    cage[1:] += np.where(rng.random(atoms) < fraction, 1.0, 0.0)[:, None] * direction
+    times = rng.poisson(number, atoms)
+    for jump in range(times.max()):
+        direction = rng.normal(size=(atoms, 3))
+        cage[1:] += (times > jump)[:, None] * direction * length / np.linalg.norm(direction, axis=1, keepdims=True)
     return Trajectory(cage, ["Na"] * atoms, CELL, np.arange(float(frames)))
 
 
-def test_jumps_of_three_angstrom_show_as_a_significant_second_maximum():
-    data = analysis.bimodality([jumpers(s, 0.2) for s in range(5)], drift=False).isel(species=0, time=0)
+@pytest.mark.parametrize("number", [0.2, 1.0])
+def test_jumps_of_three_angstrom_show_as_a_significant_second_maximum(number):
+    data = analysis.bimodality([jumpers(s, number) for s in range(5)], drift=False).isel(species=0, time=0)
     assert int(data.bimodal) == 1 and float(data.second) == pytest.approx(3.0, abs=0.15)
-    assert (
-        abs(float(data.hop_fraction) - 0.2) < 4 * float(data.hop_fraction_sem) and float(data.hop_fraction_sem) < 0.01
-    )
-    assert abs(float(data.moved) - 0.2) < 4 * float(data.moved_sem) and 0 < float(data.moved_sem) < 0.01
-    assert float(data.hop_length) == pytest.approx(3.0, abs=0.02)
-    assert float(data.stay_width) == pytest.approx(0.3, rel=0.02) and float(data.hop_width) == pytest.approx(
-        0.3, rel=0.05
-    )
+    for name, exact in (
+        ("hop_number", number),
+        ("hop_fraction", 1 - np.exp(-number)),
+        ("hop_length", 3.0),
+        ("stay_width", 0.3),
+    ):
+        error = float(data[f"{name}_sem"])
+        assert abs(float(data[name]) - exact) < 4 * error + 0.01 * exact and error < 0.06 * exact, name
+    assert float(data.hop_width) < 0.2 and float(data.improvement) > 10
+    back = 1 - 0.5 * number * np.exp(-number) * number * 0.1  # of two jumps few lead back into the first hump
+    assert abs(float(data.moved) - (1 - np.exp(-number)) * back) < 0.03 and 0 < float(data.moved_sem) < 0.01
 
 
 def test_a_length_that_its_own_width_hides_is_none():
-    """A wide cloud beside a narrow one: a fraction, and no length of jumps."""
+    """A wide cloud beside a narrow one is no shell."""
     rng = np.random.default_rng(1)
-    far = np.where(rng.random(6000) < 0.3, 2.5, 0.3)[:, None] * rng.normal(size=(6000, 3))
+    far = np.where(rng.random(6000) < 0.3, 1.2, 0.3)[:, None] * rng.normal(size=(6000, 3))
     cloud = Trajectory(np.array([0 * far, far]), ["Na"] * 6000, CELL, np.arange(2.0))
     data = analysis.bimodality(cloud, drift=False).isel(species=0, time=0)
-    assert np.isnan(data.hop_length) and np.isnan(data.hop_width) and np.isnan(data.hop_length_sem)
-    assert float(data.hop_fraction) == pytest.approx(0.3, abs=0.03) and float(data.hop_fraction_sem) < 0.03
+    for name in ("hop_length", "hop_number", "hop_fraction", "hop_width", "stay_width"):
+        assert np.isnan(data[name]) and np.isnan(data[f"{name}_sem"])
 
 
 def test_a_gaussian_walk_is_not_bimodal():
@@ -126,9 +131,10 @@ def test_second_maxima_of_noise_are_significant_as_rarely_as_their_p_says():
 
 
 def test_a_bump_on_the_flank_of_one_maximum_is_no_second_maximum():
-    from glasslib.analysis.bimodality import R, rise, stayed
+    from glasslib.analysis.bimodality import R, rise
+    from glasslib.analysis.jump_diffusion import caged
 
-    rng, wide = np.random.default_rng(3), stayed(R, 2.0)
+    rng, wide = np.random.default_rng(3), caged(R, 2.0, 2.0, 0.0)
     groups = wide + rng.normal(0, 0.03, (16, len(R))) * np.sqrt(wide)
     assert rise(R, groups)[2] > 0.05
     groups += 0.15 * np.exp(-0.5 * ((R - 6.0) / 0.4) ** 2)
@@ -136,15 +142,22 @@ def test_a_bump_on_the_flank_of_one_maximum_is_no_second_maximum():
     assert p < 1e-3 and depth > 3 * error
 
 
-def test_density_of_a_jump_is_that_of_sampled_jumps():
-    from glasslib.analysis.bimodality import jumped
+def test_the_distribution_of_jumps_is_that_of_sampled_ones():
+    from glasslib.analysis.jump_diffusion import caged, distribution
 
-    rng = np.random.default_rng(5)
-    r = np.linalg.norm(rng.normal(0, 0.5, (400000, 3)) + [2.0, 0, 0], axis=1)
-    counts, edges = np.histogram(r, np.arange(0, 5.01, 0.1), density=True)
-    np.testing.assert_allclose(
-        jumped((edges[1:] + edges[:-1]) / 2, 2.0, 0.5), counts, atol=0.02
-    )  # counting error 0.0045
+    rng, atoms, edges = np.random.default_rng(5), 400_000, np.arange(0, 8.01, 0.1)
+    r = (edges[1:] + edges[:-1]) / 2
+    where = rng.normal(size=(atoms, 3)) * np.where(rng.random(atoms) < 0.3, 0.7, 0.35)[:, None]
+    counts = np.histogram(np.linalg.norm(where, axis=1), edges)[0] / atoms / 0.1
+    np.testing.assert_allclose(caged(r, 0.35, 0.7, 0.3), counts, atol=0.02)
+    np.testing.assert_allclose(distribution(r, 2.5, 0.0, 0.4, 0.35, 0.7, 0.3), caged(r, 0.35, 0.7, 0.3), atol=1e-5)
+    times = rng.poisson(1.4, atoms)
+    for jump in range(times.max()):
+        step = rng.normal(size=(atoms, 3))
+        step *= 2.5 / np.linalg.norm(step, axis=1, keepdims=True)
+        where += (times > jump)[:, None] * (step + rng.normal(0, 0.4, (atoms, 3)))
+    counts = np.histogram(np.linalg.norm(where, axis=1), edges)[0] / atoms / 0.1
+    np.testing.assert_allclose(distribution(r, 2.5, 1.4, 0.4, 0.35, 0.7, 0.3), counts, atol=0.02)
 
 
 def cages(seed, rate, back, atoms=200, frames=1500, length=3.0, width=0.15, apart=12):
@@ -178,6 +191,12 @@ def test_planted_jumps_are_counted_with_their_length_waiting_time_and_returns():
     assert float(data.rate) == pytest.approx(jumps / (200 * 150.0), rel=0.04)
     assert float(data.waiting) < 1 / float(data.rate)  # a finite run shows short waits only
     assert float(data.P_length.sum() * 0.1) == pytest.approx(1, abs=0.01)
+
+
+def test_waits_and_returns_of_jumps_too_rare_for_the_run_are_not_told():
+    data = analysis.hops(cages(6, 0.002, 0.3)[0], drift=False).isel(species=0)
+    assert 0 < float(data.rate) * 150 < 5 and np.isfinite(data.length)
+    assert np.isnan(data.waiting) and np.isnan(data.returned)
 
 
 def test_a_walk_without_cages_jumps_at_the_rate_that_hops_states_for_one():

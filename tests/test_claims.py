@@ -303,7 +303,10 @@ def test_errors_have_two_digits(value, error, text):
 
 
 def test_missing_results_leave_a_claim_open_and_no_claim_out():
-    findings = claims.judge({"non_gaussian_peak": {("NS2", 2000.0): peaks([0.5] * 3)}})
+    high = peaks([0.5] * 3)
+    findings = claims.judge(
+        {"non_gaussian_peak": {("NS2", 2000.0): high}, "non_gaussian": {("NS2", 2000.0): curve(high)}}
+    )
     assert len(findings) == len(claims.CLAIMS)
     verdicts = {claim.text: finding.verdict for claim, finding in findings.items()}
     assert verdicts["Every species is dynamically heterogeneous"] == claims.SUPPORTED

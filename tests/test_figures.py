@@ -47,8 +47,8 @@ def table(*names, states):
 
 
 def bimodal():
-    one = motion("hop_fraction", "hop_length", "stay_width")
-    return one.assign(improvement=(("species", "time"), np.full((3, 20), 9.0)), hop_length=one.hop_length + 3)
+    one = motion("hop_number", "hop_length")
+    return one.assign(hop_length=one.hop_length + 3)
 
 
 def drawings(states, sem=0.05):

@@ -1,9 +1,9 @@
-"""Second maximum of the van Hove function, and the share of atoms that have jumped."""
+"""Second maximum of the van Hove function, and the number and length of jumps that would make it."""
 
 import numpy as np
-from scipy.optimize import curve_fit
 from scipy.stats import t as student
 
+from . import jump_diffusion
 from .dataset import dataset, described
 from .displacements import checked, constant_cell, histogram, species_parts, symbols
 from .lags import chosen_lags, frame_pairs
@@ -16,7 +16,20 @@ GROUPS = 16  # of the atoms of a species in one replica
 LONGEST = 4  # times which the longest lag fits into a run
 FITS = 8  # parts that the groups are put into for the error of the fit
 SMOOTHING = 0.15  # Å, standard deviation of the average over bins before maxima are looked for
+UNSURE = 0.3  # Å, error of a length of jumps from which on it is none
+HIDDEN = (
+    3.0  # widths of the rattle that a jump must exceed to be told from it: the rattle's own maximum is at 1.4 of them
+)
 SIGNIFICANT = 0.002  # one-sided p-value below which the second maximum is not one of the noise; several are looked at
+
+
+FITTED = {
+    "hop_length": ("Å", "length of jumps"),
+    "hop_number": ("1", "jumps of an atom"),
+    "hop_fraction": ("1", "fraction of atoms that have jumped"),
+    "hop_width": ("Å", "spread of the length of jumps along each axis"),
+    "stay_width": ("Å", "rattle along each axis"),
+}
 
 
 def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=True):
@@ -25,8 +38,8 @@ def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=
     The highest of many bumps of noise always looks like a maximum. So one half of the atoms tells where the minimum and the maximum are and the
     other half how much higher the maximum is, then the other way round; groups of atoms give the error.
 
-    P(r) is fitted by (1 − f) times the distribution of a Gaussian displacement with standard deviation s along each axis, plus f times
-    that of a jump of length b in any direction with a Gaussian displacement of its own width on top.
+    P(r) is fitted, too, by that of atoms that rattle and have jumped a random number of times in any direction
+    (`jump_diffusion.distribution`). If atoms did just that, the number would grow in proportion to time, and the length would not.
 
     Parameters
     ----------
@@ -45,25 +58,25 @@ def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=
         maximum, NaN where there is none; `rise` with error, how far the lower of the two maxima stands above the minimum, 1/Å, each half of
         the atoms read at the places that the other half chose: about zero or below where there is no second maximum; `significance`, rise over its standard
         error, and `p`, its one-sided p-value by Student's t; `bimodal`: 1 where p is below 0.002; `moved` with error, the share of atoms
-        beyond the minimum, which says how many have jumped, once or more often, where there is a second maximum. `hop_length` b (Å), `hop_fraction` f,
-        `stay_width` s (Å) and `hop_width` (Å) of the fit with errors, NaN where it fails, lengths also
-        where they are below their width (atoms that jumped several times form no shell); `improvement`: by which factor the jumps
-        lower the sum of squares of a single Gaussian; a fit with an improvement near 1, or with `hop_length` not well above
-        `stay_width`, shows no jumps.
+        beyond the minimum, which says how many have jumped, once or more often, where there is a second maximum. Of the fit, with errors:
+        `hop_length` (Å), `hop_number`, jumps of an atom on average, `hop_fraction`, the share of atoms that have jumped at least once, `hop_width` (Å),
+        how lengths spread, and `stay_width` (Å), the rattle along each axis; all NaN where hardly an atom goes beyond 1.5 Å or the fit
+        tells no length: with an error above 0.3 Å, below three times the rattle, or at its bounds. `improvement`: by which factor the jumps lower the sum of
+        squares of rattling alone.
 
     References
     ----------
     Two-peaked van Hove functions of ions in glasses: J. Habasaki, Y. Hiwatari, Phys. Rev. E 65, 021604 (2002). Selection on one half,
-    inference on the other: D. R. Cox, Biometrika 62, 441 (1975).
+    inference on the other: D. R. Cox, Biometrika 62, 441 (1975). Jumps: see `jump_diffusion.distribution`.
     """
     replicas = checked(trajectory_or_replicas)
     constant_cell(replicas)
     r = R if r is None else numbers("r", r)
     names = symbols(replicas)
     time, groups = group_densities(replicas, r, time, origins, drift)
-    out = np.full((len(names), len(time), 8), np.nan)
+    out = np.full((len(names), len(time), 4), np.nan)
     moved = np.full((2, len(names), len(time)), np.nan)
-    errors = np.full((len(names), len(time), 4), np.nan)
+    jumps, errors = np.full((2, len(names), len(time), len(FITTED)), np.nan)
     rise_error, p, improvement = np.full((3, len(names), len(time)), np.nan)
     for at in np.ndindex(len(names), len(time)):
         density, share = groups[at[0]][0][:, at[1]], groups[at[0]][1]
@@ -75,24 +88,10 @@ def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=
             out[at][1:3] = r[minimum], r[second]
             out[at][3], rise_error[at], p[at] = rise(r, density)
             moved[0][at], moved[1][at] = beyond(r, density, share, minimum)
-        best, gain = fit(r, mean)
-        out[at][4:], improvement[at] = best, gain
-        if best[0] < best[3]:  # a blob, not a shell: a length that its own width hides is none
-            out[at][[4, 7]] = np.nan
-        k = np.arange(len(density)) % FITS
-        if len(density) > 1 and np.isfinite(best).all():
-            without = [np.average(density[k != part], axis=0, weights=share[k != part]) for part in np.unique(k)]
-            errors[at] = np.where(
-                np.isnan(out[at][4:]), np.nan, spread(np.array([fit(r, one, best)[0] for one in without]))
-            )
+        jumps[at], errors[at], improvement[at] = jumps_of(r, density, share)
     with np.errstate(invalid="ignore", divide="ignore"):
         significance = out[..., 3] / rise_error
     dims = ("species", "time")
-    labels = {"hop_length": ("Å", "length of jumps"), "hop_fraction": ("1", "fraction of atoms that have jumped")}
-    labels |= {
-        "stay_width": ("Å", "spread along each axis of atoms that stayed"),
-        "hop_width": ("Å", "spread of those that jumped"),
-    }
     variables = {
         "first": (dims, out[..., 0], None, "Å", "first maximum"),
         "minimum": (dims, out[..., 1], None, "Å", "minimum between the maxima"),
@@ -109,7 +108,7 @@ def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=
             "whether the second maximum is significant",
         ),
     }
-    variables |= {n: (dims, out[..., 4 + k], errors[..., k], *label) for k, (n, label) in enumerate(labels.items())}
+    variables |= {n: (dims, jumps[..., k], errors[..., k], *label) for k, (n, label) in enumerate(FITTED.items())}
     variables["improvement"] = (dims, improvement, None, "1", "sum of squares without jumps over that with jumps")
     options = {"r": [float(r[0]), float(r[-1]), len(r)], "time": time, "origins": origins, "drift": drift}
     return dataset(
@@ -153,6 +152,28 @@ def beyond(r, density, share, minimum):
     values = 1 - density[:, : minimum + 1].sum(1) * (r[1] - r[0])
     mean = np.average(values, weights=share)
     return mean, values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+
+
+def jumps_of(r, density, share):
+    """Values, errors [FITTED] and improvement of the fit of jumps to groups of atoms [groups, r] of sizes `share`; jackknife errors over groups."""
+    best, gain = jump_diffusion.fit(r, np.average(density, axis=0, weights=share))
+    k = np.arange(len(density)) % FITS
+    value, error = quantities(best), np.full(len(FITTED), np.nan)
+    if len(density) > 1 and np.isfinite(best).all():
+        without = (np.average(density[k != part], axis=0, weights=share[k != part]) for part in np.unique(k))
+        error = spread(np.array([quantities(jump_diffusion.fit(r, one, best)[0]) for one in without]))
+    length, *_, rattle = value
+    low, high = np.array(jump_diffusion.LOWEST)[:2] + 0.01, np.array(jump_diffusion.HIGHEST)[:3] - 0.01
+    inside = (best[:2] > low).all() and (best[:3] < high).all()  # the spread may be none
+    if not (inside and error[0] < UNSURE and length > HIDDEN * rattle):
+        value[:] = error[:] = np.nan
+    return value, error, gain
+
+
+def quantities(best):
+    """Those of FITTED from the parameters of the fit."""
+    length, number, width, narrow, wide, share = best
+    return np.array([length, number, -np.expm1(-number), width, np.sqrt((1 - share) * narrow**2 + share * wide**2)])
 
 
 def rise(r, density):
@@ -207,43 +228,3 @@ def extrema(r, density, smooth=True):
     if not depth[minimum] > 0:
         return int(values.argmax()), None, None
     return int(values[:minimum].argmax()), minimum, minimum + int(values[minimum:].argmax())
-
-
-def stayed(r, width):
-    """Distribution of |x| for a Gaussian x of standard deviation `width` along each axis (Maxwell)."""
-    return np.sqrt(2 / np.pi) * r**2 / width**3 * np.exp(-(r**2) / (2 * width**2))
-
-
-def jumped(r, length, width):
-    """Distribution of |b + x| for b of fixed length in any direction and x as above."""
-    near, far = np.exp(-((r - length) ** 2) / (2 * width**2)), np.exp(-((r + length) ** 2) / (2 * width**2))
-    return r / (length * width * np.sqrt(2 * np.pi)) * (near - far)
-
-
-def mixture(r, length, fraction, width, hop_width):
-    """P(r) of those that stayed and those that jumped."""
-    return (1 - fraction) * stayed(r, width) + fraction * jumped(r, length, hop_width)
-
-
-def fit(r, density, guess=None):
-    """(jump length, fraction, width of the stayed, width of the jumped), NaN where the fit fails, and its improvement on one Gaussian."""
-    if not density.any():
-        return np.full(4, np.nan), np.nan
-    top = r[density.argmax()]
-    starts = [guess] if guess is not None else [(b, 0.15, max(top / 1.4, 0.05), 0.6) for b in (1.5, 2.5, 3.5)]
-    bounds = ((0.3, 0.0, 0.01, 0.05), (r[-1], 1.0, r[-1], r[-1] / 2))
-    best, least = np.full(4, np.nan), np.inf
-    for start in starts:
-        try:
-            found, _ = curve_fit(mixture, r, density, np.clip(start, *bounds), bounds=bounds, max_nfev=400)
-        except (RuntimeError, ValueError):
-            continue
-        squares = ((mixture(r, *found) - density) ** 2).sum()
-        if squares < least:
-            best, least = found, squares
-    try:
-        single, _ = curve_fit(stayed, r, density, (max(top / 1.4, 0.05),), bounds=(0.01, r[-1]), max_nfev=400)
-        alone = ((stayed(r, *single) - density) ** 2).sum()
-    except (RuntimeError, ValueError):
-        alone = np.nan
-    return best, alone / least if least > 0 else np.nan

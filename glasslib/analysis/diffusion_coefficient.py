@@ -13,6 +13,7 @@ LONGEST = 0.16  # of the trajectory: four fifths of a block, so that each of fiv
 ROOM = 1.25  # length of a block in units of the longest lag fitted, at least
 SHORTEST = 0.2  # of the longest lag fitted
 DIFFUSIVE = 0.1  # deviation of the log-log slope from 1 that is still called diffusive
+UNSURE = 0.05  # error of that slope from which on nothing is called diffusive
 
 
 def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95, origins=1000, drift=True):
@@ -37,8 +38,8 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
     -------
     xarray.Dataset
         `D` (species), Å²/ps, `D_sem`; `D_low`, `D_high`, the confidence interval; `slope` = d ln⟨r²⟩ / d ln t over the fit range, with
-        `slope_sem`; `diffusive`, 1 where the slope is within 0.1 of 1 or indistinguishable from it, and the displacement goes beyond the
-        cage (⟨r²⟩ above 1 Å²), else 0. D of a species that is not diffusive is no diffusion coefficient. The numbers of blocks and the fit range
+        `slope_sem`; `diffusive`, 1 where the slope is within 0.1 of 1 and its error below 0.05, and the displacement goes beyond the
+        cage (⟨r²⟩ above 1 Å²), else 0: noise makes nothing diffusive. D of a species that is not diffusive is no diffusion coefficient. The numbers of blocks and the fit range
         are in the attributes. Two blocks at least are needed for an error: else NaN.
 
     Notes
@@ -73,9 +74,7 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
     d, sem = line(lag, mean) / 6, scatter(each)
     slope_sem = scatter(slopes)
     margin = student.ppf(0.5 + level / 2, max(n - 1, 1))
-    near = np.abs(slope - 1) <= np.maximum(
-        DIFFUSIVE, np.where(np.isfinite(slope_sem), np.minimum(2 * slope_sem, 0.3), 0)
-    )
+    near = (np.abs(slope - 1) <= DIFFUSIVE) & ~(slope_sem > UNSURE)  # the error of a single block is unknown
     diffusive = near & (mean[:, -1] > 1.0)
     options = {"fit_range": fit_range, "level": level, "origins": origins, "drift": drift}
     attrs = described(

@@ -13,6 +13,7 @@ from .van_hove_self import bins
 R = np.arange(0.05, 8.0, 0.1)  # Å
 WINDOW = 5  # frames whose mean is a cage, on either side of a jump
 DISTANCE = 2.0  # Å between cages from which a change counts as a jump: beyond any rattle, and below the distance of sites (Na 3.3, O 2.6 Å)
+FEWEST = 5  # jumps of an atom in a run, with fewer of which those that come late are missed too often
 WALK = (50, 4000)  # atoms and frames of the walk that jumps are compared with
 RESOLVED = 0.04  # ps between frames by default, at least
 UNCAGED = 0.5  # of the rate of a walk without cages, beyond which jumps follow each other too closely to be told apart
@@ -92,9 +93,10 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
     Returns
     -------
     xarray.Dataset
-        `rate` (jumps for each atom and ps), `length` (Å), `waiting` (ps from one jump of an atom to its next; runs are finite, so long
-        waiting times are missed) and `returned` (fraction of an atom's jumps after its first that go back to the cage before the last
-        jump), with errors [species]; `number` of jumps; `P_length` (1/Å) with error [species, r]. Errors over replicas, or
+        `rate` (jumps for each atom and ps), `length` (Å), `waiting` (ps from one jump of an atom to its next) and `returned` (fraction of an
+        atom's jumps after its first that go back to the cage before the last jump), with errors [species]; the last two are NaN where an
+        atom jumps fewer than five times in a run on average, since of rare jumps only those that follow each other soon would be seen: 1/`rate` is
+        the mean time between jumps then; `number` of jumps; `P_length` (1/Å) with error [species, r]. Errors over replicas, or
         over five blocks of time. `walk_rate` (1/ps): jumps that the same rule finds in a fast random walk without cages; a `rate` above half
         of it counts windows, not jumps, and lengths, waiting times and returns are NaN there.
 
@@ -125,6 +127,8 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
     walk = uncaged(window) / gap
     blurred = value[:, 0] > UNCAGED * walk
     value[blurred, 1:] = error[blurred, 1:] = np.nan
+    rare = value[:, 0] * min(t.time[-1] - t.time[0] for t in replicas) < FEWEST
+    value[rare, 2:4] = error[rare, 2:4] = np.nan
     dims = ("species",)
     labels = {
         "rate": ("1/ps", "jumps for each atom and time"),

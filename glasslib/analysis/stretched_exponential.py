@@ -9,10 +9,11 @@ from scipy.special import gamma
 from .dataset import dataset
 from .relaxation_time import decaying
 
-HIGHEST, LOWEST = (
-    0.8,
-    0.02,
-)  # values of the correlation function fitted: after the fast decay into the cage, above the noise
+LOWEST = 0.02  # values fitted lie above it, and so above the noise
+CAGED = 0.1  # values between which and 1 the cage is looked for
+FLAT = 0.05  # how near to its lowest value the slope must be for the fit to begin
+REACH = 0.7  # in ln t on either side, over which a slope is taken
+HIGHEST = 1.2  # bound of the amplitude; one that exceeds 1 by more than its error is none
 
 
 def kohlrausch(time, amplitude, log_tau, beta):
@@ -28,14 +29,16 @@ def stretched_exponential(result, *, fit_range=None, variable=None):
     result : xarray.Dataset
         With `F_s`, `Q`, `C_B` or `F` along `time`, and its standard error.
     fit_range : (float, float), optional
-        Lag times fitted, ps; default: where the function lies between 0.8 and 0.02.
+        Lag times fitted, ps; default: from the cage, where d ln(−ln φ)/d ln t first comes down to its lowest value (while φ is above 0.1), until φ falls
+        below 0.02. Before, atoms fly and rattle, and β would be that of their rattling.
     variable : str, optional
 
     Returns
     -------
     xarray.Dataset
         `tau_K` (ps), `beta`, `amplitude` and the mean time `tau_mean` = (τ/β) Γ(1/β), each with `_sem`, and `points`. NaN where fewer
-        than five points lie in the range, the function does not fall below half of its highest fitted value, or the fit fails.
+        than five points lie in the range, the function does not fall below half of its highest fitted value, the amplitude comes out above 1 by more than
+        two standard errors or so uncertain that nothing bounds it, or the fit fails.
 
     Notes
     -----
@@ -62,7 +65,9 @@ def stretched_exponential(result, *, fit_range=None, variable=None):
             chosen &= np.isfinite(s)  # lag times without an error are the noisiest
         if fit_range is None:
             after = np.flatnonzero(chosen & (y < LOWEST))
-            chosen &= (y <= HIGHEST) & (np.arange(len(y)) < (after[0] if len(after) else len(y)))
+            chosen &= (time >= cage(time[chosen], y[chosen])) & (
+                np.arange(len(y)) < (after[0] if len(after) else len(y))
+            )
         else:
             chosen &= (time >= fit_range[0]) & (time <= fit_range[1])
         points[at] = chosen.sum()
@@ -76,6 +81,22 @@ def stretched_exponential(result, *, fit_range=None, variable=None):
     return dataset(made, {d: decay[d].values for d in dims}, attrs)
 
 
+def cage(time, y):
+    """Lag time (ps) at which the fast decay is over: the slope of ln(−ln y) against ln t, 2 in flight, first comes down to its lowest value."""
+    inside = (time > 0) & (y < 1) & (y > LOWEST)
+    x, z, high = np.log(time[inside]), np.log(-np.log(y[inside])), y[inside] >= CAGED
+    near = np.abs(x[:, None] - x) <= REACH
+    count = near.sum(1)
+    centre, height = near @ x / np.maximum(count, 1), near @ z / np.maximum(count, 1)
+    away = np.where(near, x - centre[:, None], 0.0)
+    spread = (away**2).sum(1)
+    usable = (count > 2) & (spread > 0) & high
+    if not usable.any():
+        return 0.0
+    slope = np.where(usable, (away * (z - height[:, None])).sum(1) / np.where(spread > 0, spread, 1.0), np.inf)
+    return float(np.exp(x[np.flatnonzero(slope <= slope.min() + FLAT)[0]]))
+
+
 def fit(time, y, sem):
     """Values and standard errors of τ, β, A and the mean time."""
     if len(time) < 5 or y.min() > 0.5 * y.max():
@@ -84,7 +105,7 @@ def fit(time, y, sem):
     floor = np.median(sem[known]) if known.any() else 1.0
     scale = np.where(known, np.maximum(sem, 0.2 * floor), floor)
     guess = (min(y.max() * 1.05, 0.99), np.log(np.interp(-y.max() / np.e, -y, time)), 0.7)
-    bounds = ((0, -np.inf, 0.05), (1.2, np.inf, 2.5))
+    bounds = ((0, -np.inf, 0.05), (HIGHEST, np.inf, 2.5))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OptimizeWarning)
@@ -106,4 +127,6 @@ def fit(time, y, sem):
     ) / (2 * nudge)
     mean_sem = mean * np.sqrt(covariance[1, 1] + by_beta**2 * covariance[2, 2] + 2 * by_beta * covariance[1, 2])
     sem = np.sqrt(np.diag(covariance))
+    if amplitude > 0.999 * HIGHEST or amplitude > 1 + 2 * np.nan_to_num(sem[0]):
+        return np.full(8, np.nan)
     return np.array([tau, beta, amplitude, mean, tau * sem[1], sem[2], sem[0], mean_sem])

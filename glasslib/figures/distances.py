@@ -121,38 +121,39 @@ def two_maxima(cases, species, times=(0.25, 0.5, 1.0, 2.0, 4.0)):
 
 
 def jumps(results, species, *, title=None):
-    """Fit of two populations against lag time: fraction (above) and length (below) of jumps, a panel for each composition.
+    """Fit of jumps against lag time: how many each atom has made (above) and their length (below), a panel for each composition.
 
     Parameters
     ----------
     results : dict
-        (composition, temperature) → Dataset of `analysis.bimodality`. Lag times of the rattle in the cage, below 0.05 ps, and fits
-        no better than a single Gaussian are left out.
+        (composition, temperature) → Dataset of `analysis.bimodality`.
+
+    Returns
+    -------
+    Figure, or None where no lag time of any state tells a length.
     """
-    names, colours = compositions(results), temperature_colours([t for _, t in results])
+    known = {s: d.sel(species=species) for s, d in results.items() if species in d.species.values and "hop_number" in d}
+    known = {s: one.isel(time=np.flatnonzero(np.isfinite(one.hop_length))) for s, one in known.items()}
+    known = {s: one for s, one in known.items() if one.sizes["time"]}
+    if not known:
+        return None
+    names, colours = compositions(known), temperature_colours([t for _, t in known])
     figure, axes = panels(2, len(names), height=1.8, sharex=True, sharey="row")
-    for (composition, temperature), data in results.items():
-        if species not in data.species.values:
-            continue
-        one = data.sel(species=species)
-        keep = (
-            (one.time > 0.05)
-            & (one.improvement > 1.5)
-            & (one.hop_length > 1.5 * one.stay_width)
-            & (one.hop_fraction_sem < one.hop_fraction)
-        )
-        column, one = names.index(composition), one.isel(time=np.flatnonzero(keep.values))
-        for row, variable in enumerate(("hop_fraction", "hop_length")):
-            axes[row, column].errorbar(
+    for (composition, temperature), one in known.items():
+        for row, variable in enumerate(("hop_number", "hop_length")):
+            axes[row, names.index(composition)].errorbar(
                 one.time, one[variable], one[f"{variable}_sem"], color=colours[temperature], marker="o", ms=3.5, capsize=2, lw=1.1
             )  # fmt: skip
     for ax, name in zip(axes[0], names, strict=True):
         ax.set_title(name, fontweight="bold", color=GREY)
-        ax.set(xscale="log", ylim=(0, 1))
+        low, high = ax.get_xlim()
+        time = np.geomspace(max(low, 1e-3), high, 2)
+        ax.plot(time, 0.1 * time, color=GREY, lw=0.8, ls=":", scalex=False, scaley=False)
+        ax.set(xscale="log", yscale="log")
     for ax in axes[1]:
-        ax.set(xlabel="lag time (ps)", ylim=(0, 6))
-    axes[0, 0].set_ylabel("fraction that jumped")
-    axes[1, 0].set_ylabel("length b (Å)")
+        ax.set(xlabel="lag time (ps)", ylim=(0, 5))
+    axes[0, 0].set_ylabel("jumps of an atom")
+    axes[1, 0].set_ylabel("their length (Å)")
     temperature_legend(figure, colours)
     heading(figure, results, title)
     return figure
