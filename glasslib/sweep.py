@@ -8,6 +8,7 @@ import re
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -181,6 +182,19 @@ def alike(results):
         both = [p for p in map(str, data.pair.values) if len(set(p.split("-"))) == 1]
         names = [p.split("-")[0] for p in both]
         made[state] = data.sel(pair=both).rename(pair="species").assign_coords(species=names)
+    return made
+
+
+def by_species(results, dimension, values):
+    """Results at another value of `dimension` for each species (`values`: species → value); states that lack one of the values are left out."""
+    made = {}
+    for state, data in results.items():
+        names = [str(name) for name in data.species.values]
+        known = np.asarray(data[dimension].values, float)
+        places = [np.flatnonzero(np.isclose(known, values[name])) for name in names]
+        if all(map(len, places)):
+            here = xr.DataArray([int(place[0]) for place in places], dims="species")
+            made[state] = data.isel({"species": xr.DataArray(range(len(names)), dims="species"), dimension: here})
     return made
 
 

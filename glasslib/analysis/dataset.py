@@ -15,7 +15,7 @@ def described(function, replicas, options, **attrs):
     first = replicas[0]
     known = {
         k: first.attrs[k]
-        for k in ("temperature", "composition", "potential", "weights", "ensemble", "timestep")
+        for k in ("temperature", "composition", "potential", "weights", "ensemble", "timestep", "equilibrated_ps")
         if k in first.attrs
     }
     known = {k: v for k, v in known.items() if isinstance(v, str | int | float)}

@@ -4,7 +4,10 @@ from .dataset import dataset, described
 from .displacements import averaged, checked, symbols, within
 from .statistics import positive
 
-A = (0.5, 1.0)  # Å: larger than a vibration, smaller than a jump; our choice
+A = (
+    0.5,
+    1.0,
+)  # Å: inside the cage, and about its edge for oxygen and silicon; sodium rattles further, its jumps lead beyond 2 Å
 
 
 def overlap(trajectory_or_replicas, *, a=A, time=None, origins=1000, n_blocks=None, drift=True):

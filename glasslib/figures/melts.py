@@ -18,6 +18,7 @@ from .theme import (
 )
 
 BOLTZMANN = 8.617333262e-5  # eV/K
+SMALL = "sdv^p<"  # markers of shipped runs: they can be filled and open
 
 
 def against_time(results, variable, label, *, log=False, select=None, level=None, title=None, slopes=(), extra=None):
@@ -116,7 +117,7 @@ def diffusion(table, fits=None, shipped=None):
                     some = part[part.diffusive == whole]
                     ax.errorbar(
                         1000 / some.temperature, some.D, some.D_sem, ls="none", capsize=2, lw=1, color=colour(species),
-                        marker=theme.MARKERS.get(species, "o") if marks is None else "x+*dv"[marks % 5], ms=6 if marks is None else 4,
+                        marker=theme.MARKERS.get(species, "o") if marks is None else SMALL[marks % len(SMALL)], ms=6 if marks is None else 4,
                         mfc=colour(species) if whole else "white", alpha=1.0 if marks is None else 0.75,
                     )  # fmt: skip
         if fits is not None:
@@ -142,7 +143,8 @@ def diffusion(table, fits=None, shipped=None):
     }
     entries["not yet diffusive"] = {"color": GREY, "marker": "o", "mfc": "white", "ls": "none", "ms": 6}
     entries |= {
-        label: {"color": GREY, "marker": "x+*dv"[k % 5], "ls": "none", "ms": 4} for k, label in enumerate(shipped or {})
+        label: {"color": GREY, "marker": SMALL[k % len(SMALL)], "ls": "none", "ms": 4}
+        for k, label in enumerate(shipped or {})
     }
     theme.legend(figure, entries)
     return figure
