@@ -274,13 +274,17 @@ def leader(peaks, order, leading="O"):
     """
     inside = {(s, str(n)): int(d.inside.sel(species=n)) == 1 for s, d in peaks.items() for n in d.species.values}
     wins, loses = {}, {}  # rival → scores of the states that may speak for, and against, the leading species
+    coldest = {}  # rival → the coldest state that may speak for it, and by how much it is surpassed there
     for state, data in order.items():
         for pair in map(str, data.pair.values):
             names, one = pair.split("-"), data.sel(pair=pair)
             if leading not in names or not np.isfinite(one.p):
                 continue
             rival, sign = (names[1], 1) if names[0] == leading else (names[0], -1)
-            score = np.sign(sign * float(one.difference)) * norm.isf(max(float(one.p), 1e-12) / 2)
+            by = sign * float(one.difference), float(one.difference_sem)
+            if inside.get((state, rival), False) and state[1] < coldest.get(rival, (np.inf,))[0]:
+                coldest[rival] = state[1], state, by
+            score = np.sign(by[0]) * norm.isf(max(float(one.p), 1e-12) / 2)
             for found, whose, direction in ((wins, rival, 1), (loses, leading, -1)):
                 found.setdefault(rival, []).extend([direction * score] * inside.get((state, whose), False))
     together = [
@@ -289,7 +293,10 @@ def leader(peaks, order, leading="O"):
     tops = [str(d.species.values[int(d.height.fillna(-1).argmax("species"))]) for d in peaks.values()]
     text = f"{leading} has the highest peak in {tops.count(leading)} of {len(tops)} states"
     text += (
-        "".join(f"; above {r}: {chance(p)} of {len(wins[r])} states together" for r, p in sorted(together[0].items()))
+        "".join(
+            f"; above {r}: {chance(p)} of {len(wins[r])} states together, in the coldest of them, {state_name(coldest[r][1])}, by {number(*coldest[r][2])}"
+            for r, p in sorted(together[0].items())
+        )
         + "."
     )
     first = bool(wins) and all(together[0].get(rival, 1.0) < CHANCE for rival in wins)

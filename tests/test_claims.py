@@ -33,7 +33,8 @@ def peaks(heights, error=0.01, inside=1):
 
 
 def order(differences, p):
-    return xr.Dataset({"difference": ("pair", differences), "p": ("pair", p)}, {"pair": ["Na-O", "Na-Si", "O-Si"]})
+    data = {"difference": ("pair", differences), "difference_sem": ("pair", [0.05] * 3), "p": ("pair", p)}
+    return xr.Dataset(data, {"pair": ["Na-O", "Na-Si", "O-Si"]})
 
 
 def bimodality(significance, second=3.2, error=0.002):
@@ -175,10 +176,14 @@ def test_states_speak_together_and_one_small_p_among_many_is_not_enough():
     weak = order([-0.3, 0, 0.2], [0.2, 1, 0.2])
     assert claims.leader(high, {states[0]: weak}).verdict == claims.NOT_RESOLVED
     together = claims.leader(high, {s: weak for s in states})
-    assert together.verdict == claims.SUPPORTED and "above Na: p < 0.0001 of 20 states" in together.found
+    assert (
+        together.verdict == claims.SUPPORTED
+        and "above Na: p < 0.0001 of 20 states together, in the coldest of them, NS2 at 1000 K, by 0.30"
+        in together.found
+    )
     # Stouffer: the sum of k scores over √k; two of p = 0.1 to either side leave one half
     two = {states[0]: order([-0.3, 0, 0.2], [0.1, 1, 0.1]), states[1]: order([0.3, 0, -0.2], [0.1, 1, 0.1])}
-    assert "above Si: p = 0.5 of 2 states" in claims.leader(high, two).found
+    assert "above Si: p = 0.5 of 2 states together" in claims.leader(high, two).found
 
 
 def curve(peaks, error=0.01):

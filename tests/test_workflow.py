@@ -90,6 +90,19 @@ def results(folder, **states):
     return folder
 
 
+def test_each_species_is_read_at_its_own_distance_and_states_without_it_are_left_out():
+    data = xr.Dataset(
+        {"chi_4": (("species", "a", "time"), np.arange(12.0).reshape(3, 2, 2))},
+        {"species": ["Na", "O", "Si"], "a": [1.0, 2.0], "time": [0.1, 1.0]},
+    )
+    results = {("NS2", 2000.0): data, ("NS2", 3000.0): data.sel(a=[1.0])}
+    found = sweep.by_species(results, "a", {"Na": 2.0, "O": 1.0, "Si": 1.0})
+    assert list(found) == [("NS2", 2000.0)]
+    one = found["NS2", 2000.0]
+    assert one.chi_4.transpose("species", "time").values.tolist() == [[2, 3], [4, 5], [8, 9]]
+    assert one.species.values.tolist() == ["Na", "O", "Si"] and one.chi_4.sel(species="Na").shape == (2,)
+
+
 def test_a_set_of_results_grows_state_by_state(tmp_path):
     cold, hot = ("NS2", 1500.0), ("NS2", 3000.0)
     old = results(tmp_path / "old", msd={hot: 1, ("NS4", 2000.0): 2}, hops={hot: 3}, finite_size={hot: 4})
