@@ -1,0 +1,209 @@
+"""Files of other programs: LAMMPS, ASE, H5MD; what they do not say is asked for, what they say twice must agree."""
+
+import ase.io
+import h5py
+import numpy as np
+import pytest
+from test_trajectory import SPECIES, sample, walk
+
+from glasslib import GlasslibError
+from glasslib.trajectory import Trajectory, read
+
+
+def test_h5md_of_other_programs_in_nm_and_fs_with_image_flags(tmp_path):
+    positions = walk()
+    cell = np.diag([10.0, 11.0, 12.0])
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        group = file.create_group("particles/all")
+        image = np.floor(positions / np.diag(cell)).astype(int)
+        group["position/value"] = (positions - image * np.diag(cell)) / 10
+        group["position/value"].attrs["unit"] = b"nm"
+        group["position/step"], group["position/time"] = 10, 20.0
+        group["position/time"].attrs["unit"] = b"fs"
+        group["position/time"].attrs["offset"] = 100.0
+        group["image/value"] = image
+        group["box/edges"] = np.diag(cell) / 10
+        group["species"] = np.array([8] * 6 + [11] * 4 + [14] * 2)
+    opened = Trajectory.open(tmp_path / "a.h5")
+    assert np.allclose(np.asarray(opened.positions), positions, atol=1e-9)
+    assert np.allclose(opened.cell, cell) and np.allclose(opened.time, 0.1 + 0.02 * np.arange(40))
+    assert opened.species.tolist() == SPECIES and opened.step[3] == 30
+
+
+LAMMPS_COLUMNS = {
+    "id element xu yu zu": lambda a, s, i: a,
+    "id element x y z ix iy iz": lambda a, s, i: np.column_stack([a - i @ CELL_L, i]),
+    "id element xs ys zs ix iy iz": lambda a, s, i: np.column_stack([s - i, i]),
+    "id element xsu ysu zsu": lambda a, s, i: s,
+    "id element x y z": lambda a, s, i: a - i @ CELL_L,
+}
+
+
+CELL_L = np.array([[11.0, 0, 0], [1.5, 10.0, 0], [0.5, -1.0, 12.0]])
+
+
+ORIGIN = np.array([-1.0, 2.0, 0.5])
+
+
+def write_dump(path, columns, convert, positions):
+    (xx, _, _), (xy, yy, _), (xz, yz, zz) = CELL_L
+    low = ORIGIN + [min(0, xy, xz, xy + xz), min(0, yz), 0]
+    high = ORIGIN + [xx + max(0, xy, xz, xy + xz), yy + max(0, yz), zz]
+    order = np.random.default_rng(3).permutation(len(SPECIES))
+    with open(path, "w") as out:
+        for number, frame in enumerate(positions):
+            scaled = frame @ np.linalg.inv(CELL_L)
+            image = np.floor(scaled).astype(int)
+            values = np.array(convert(frame, scaled, image))
+            if "s" not in columns.split()[2]:
+                values[:, :3] += ORIGIN
+            out.write(
+                f"ITEM: TIMESTEP\n{number * 100}\nITEM: NUMBER OF ATOMS\n{len(SPECIES)}\nITEM: BOX BOUNDS xy xz yz pp pp pp\n"
+            )
+            for k, tilt in enumerate((xy, xz, yz)):
+                out.write(f"{float(low[k])!r} {float(high[k])!r} {float(tilt)!r}\n")
+            out.write(f"ITEM: ATOMS {columns}\n")
+            for atom in order:
+                numbers = " ".join(f"{v:.10f}" if c < 3 else str(int(v)) for c, v in enumerate(values[atom]))
+                out.write(f"{atom + 1} {SPECIES[atom]} {numbers}\n")
+
+
+@pytest.mark.parametrize("columns", LAMMPS_COLUMNS)
+def test_lammps_dumps_of_every_kind_of_coordinates_agree(tmp_path, columns):
+    positions = walk(20)
+    write_dump(tmp_path / "a.dump", columns, LAMMPS_COLUMNS[columns], positions)
+    trajectory = read(tmp_path / "a.dump", timestep=2.0)
+    assert np.allclose(trajectory.cell, CELL_L) and trajectory.species.tolist() == SPECIES
+    assert np.allclose(trajectory.positions - trajectory.positions[0], positions - positions[0], atol=1e-7)
+    assert np.allclose(trajectory.time, 0.2 * np.arange(20)) and trajectory.step.tolist() == list(range(0, 2000, 100))
+    inside = (trajectory.positions[0] - positions[0]) @ np.linalg.inv(CELL_L)
+    assert np.allclose(inside, np.round(inside), atol=1e-7)
+
+
+def test_truncated_lammps_dumps_are_refused(tmp_path):
+    write_dump(tmp_path / "a.dump", "id element xu yu zu", LAMMPS_COLUMNS["id element xu yu zu"], walk(3))
+    whole = (tmp_path / "a.dump").read_text()
+    for length in range(200, len(whole) - 20, 331):
+        (tmp_path / "b.dump").write_text(whole[:length])
+        with pytest.raises(GlasslibError) as caught:
+            read(tmp_path / "b.dump", timestep=1.0)
+        assert "b.dump" in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(GlasslibError, match="timestep in fs"):
+        read(tmp_path / "a.dump")
+
+
+def headed(path, *, times, units=None):
+    """A dump of two frames whose header has times, and units of the first frame only, as LAMMPS writes them."""
+    write_dump(path, "id element xu yu zu", LAMMPS_COLUMNS["id element xu yu zu"], walk(3))
+    whole = path.read_text()
+    for number, time in enumerate(times):
+        head = f"ITEM: TIMESTEP\n{number * 100}\n"
+        first = f"ITEM: UNITS\n{units}\n" if units and number == 0 else ""
+        assert head in whole
+        whole = whole.replace(head, f"{first}ITEM: TIME\n{time}\n{head}")
+    path.write_text(whole)
+    return path
+
+
+@pytest.mark.parametrize(("units", "scale"), [("real", 1e-3), ("metal", 1.0)])
+def test_units_at_the_top_of_a_lammps_dump_hold_for_all_its_frames(tmp_path, units, scale):
+    found = read(headed(tmp_path / "a.dump", times=[0, 150, 300], units=units))
+    assert np.allclose(found.time, np.array([0, 150, 300]) * scale)
+
+
+def test_lammps_times_without_units_are_not_guessed(tmp_path):
+    path = headed(tmp_path / "a.dump", times=[0, 150, 300])
+    with pytest.raises(GlasslibError, match="a.dump .* no time with units: pass timestep in fs .* units yes"):
+        read(path)
+    assert np.allclose(read(path, timestep=2.0).time, [0, 0.2, 0.4])
+
+
+def test_lammps_atoms_that_nothing_tells_apart_are_refused(tmp_path):
+    head = "ITEM: TIMESTEP\n{}\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n0 9\n0 9\n0 9\nITEM: ATOMS element x y z\n"
+    (tmp_path / "one.dump").write_text(head.format(0) + "O 1 1 1\nO 4 4 4\n")
+    assert np.allclose(read(tmp_path / "one.dump").positions, [[[1, 1, 1], [4, 4, 4]]])
+    (tmp_path / "two.dump").write_text(head.format(0) + "O 1 1 1\nO 3 3 3\n" + head.format(10) + "O 3 3 3\nO 1 1 1\n")
+    with pytest.raises(GlasslibError, match="two.dump has no column id.*: dump all atoms with their id, or sort by id"):
+        read(tmp_path / "two.dump", timestep=1.0)
+    write_dump(tmp_path / "a.dump", "id element xu yu zu", LAMMPS_COLUMNS["id element xu yu zu"], walk(2))
+    first, last = (tmp_path / "a.dump").read_text().rsplit("\n1 O ", 1)
+    (tmp_path / "a.dump").write_text(f"{first}\n77 O {last}")
+    with pytest.raises(GlasslibError, match="frame 1 has other atoms"):
+        read(tmp_path / "a.dump", timestep=1.0)
+
+
+@pytest.mark.parametrize("option", ["interval", "timestep"])
+@pytest.mark.parametrize("value", [0, -1.0, np.nan, np.inf, "1"])
+def test_times_between_frames_are_positive_numbers(tmp_path, option, value):
+    with pytest.raises(GlasslibError, match=f"{option} must be a number above zero"):
+        read(tmp_path / "a.dump", **{option: value})
+
+
+def test_unknown_files_are_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("hello")
+    (tmp_path / "a.xyz").write_text("3\n\nO 0 0")
+    for name in ("a.txt", "a.xyz", "none.h5"):
+        with pytest.raises(GlasslibError, match=name):
+            read(tmp_path / name)
+
+
+def typed(path, masses=None):
+    """H5MD of a program that numbers its species by type."""
+    trajectory = sample(5)
+    kinds = sorted(set(trajectory.species.tolist()))
+    trajectory.save(path)
+    with h5py.File(path, "r+") as file:
+        group = file["particles/trajectory"]
+        types = np.array([kinds.index(s) + 1 for s in trajectory.species])
+        del group["species"]
+        group.pop("mass", None)
+        group["species"] = types
+        if masses is not None:
+            group["mass"] = masses
+    return trajectory, kinds
+
+
+def test_species_by_type_are_not_taken_for_atomic_numbers(tmp_path):
+    trajectory, kinds = typed(tmp_path / "a.h5")
+    with pytest.raises(GlasslibError, match="pass species"):
+        read(tmp_path / "a.h5")
+    assert read(tmp_path / "a.h5", species=kinds).species.tolist() == trajectory.species.tolist()
+    typed(tmp_path / "b.h5", masses=trajectory.masses)
+    with pytest.raises(GlasslibError, match="pass species"):
+        read(tmp_path / "b.h5")
+    with pytest.raises(GlasslibError, match="one for each type"):
+        read(tmp_path / "a.h5", species=kinds[:1])
+
+
+def test_options_without_meaning_for_a_file_are_refused(tmp_path):
+    trajectory = sample(5)
+    trajectory.save(tmp_path / "a.h5")
+    images = [trajectory.atoms(k) for k in range(5)]
+    ase.io.write(tmp_path / "a.extxyz", images)
+    for name, options in (
+        ("a.h5", {"interval": 0.1}),
+        ("a.h5", {"timestep": 1.0}),
+        ("a.h5", {"species": ["Na"]}),
+        ("a.extxyz", {"interval": 0.1, "species": ["Na"]}),
+        ("a.extxyz", {"interval": 0.1, "timestep": 1.0}),
+    ):
+        with pytest.raises(GlasslibError, match="leave"):
+            read(tmp_path / name, **options)
+
+
+def test_types_given_by_the_reader_win_over_the_elements_of_a_dump(tmp_path):
+    head = "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n0 9\n0 9\n0 9\nITEM: ATOMS id type element xu yu zu\n"
+    (tmp_path / "a.dump").write_text(head + "1 1 C 1 1 1\n2 2 C 4 4 4\n")
+    assert read(tmp_path / "a.dump", species="Na,O").species.tolist() == ["Na", "O"]
+    (tmp_path / "b.dump").write_text(
+        head.replace("type element", "type").replace("\n2\n", "\n2\n") + "1 Na 1 1 1\n2 O 4 4 4\n"
+    )
+    assert read(tmp_path / "b.dump").species.tolist() == ["Na", "O"]
+    with pytest.raises(GlasslibError, match="chemical symbols"):
+        read(tmp_path / "a.dump", species=["Na", "Xx"])
+
+
+def test_a_file_of_another_format_names_the_way_to_open_it(tmp_path):
+    (tmp_path / "a.dump").write_text("ITEM: TIMESTEP\n0\n")
+    with pytest.raises(GlasslibError, match="glasslib.trajectory.read"):
+        Trajectory.open(tmp_path / "a.dump")
