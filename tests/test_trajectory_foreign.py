@@ -1,9 +1,12 @@
 """Files of other programs: LAMMPS, ASE, H5MD; what they do not say is asked for, what they say twice must agree."""
 
+import warnings
+
 import ase.io
 import h5py
 import numpy as np
 import pytest
+from ase.data import atomic_masses
 from test_trajectory import SPECIES, sample, walk
 
 from glasslib import GlasslibError
@@ -28,6 +31,78 @@ def test_h5md_of_other_programs_in_nm_and_fs_with_image_flags(tmp_path):
     assert np.allclose(np.asarray(opened.positions), positions, atol=1e-9)
     assert np.allclose(opened.cell, cell) and np.allclose(opened.time, 0.1 + 0.02 * np.arange(40))
     assert opened.species.tolist() == SPECIES and opened.step[3] == 30
+
+
+def shuffled(path, species, image=True):
+    """H5MD of a program that stores its atoms in another order in each frame, with ids; their true positions."""
+    cell, rng = np.diag([10.0, 11.0, 12.0]), np.random.default_rng(4)
+    positions = walk()
+    orders = np.array([rng.permutation(12) for _ in positions])
+    folded = positions % np.diag(cell)
+    with h5py.File(path, "w") as file:
+        group = file.create_group("particles/all")
+        group["position/value"] = np.take_along_axis(folded, orders[..., None], axis=1)
+        if image:
+            flags = np.round((positions - folded) / np.diag(cell)).astype(int)
+            group["image/value"] = np.take_along_axis(flags, orders[..., None], axis=1)
+        group["position/value"].attrs["unit"], group["position/time"] = "Angstrom", 0.1
+        group["position/time"].attrs["unit"] = "ps"
+        group["id/value"] = 7 * orders + 3
+        group["box/edges"] = np.diag(cell)
+        group["species"] = species
+    return positions
+
+
+@pytest.mark.parametrize("image", [True, False])
+def test_h5md_whose_atoms_change_their_order_is_read_by_their_ids(tmp_path, image):
+    exact = shuffled(tmp_path / "a.h5", [8] * 12, image)
+    opened = read(tmp_path / "a.h5")
+    moved = np.asarray(opened.positions) - exact
+    assert np.allclose(moved, 0 if image else moved[0], atol=1e-9)
+    assert np.array_equal(opened[5:30:4].select("O").positions[:, 3], np.asarray(opened.positions)[5:30:4, 3])
+
+
+def test_species_and_masses_follow_the_ids_of_their_atoms(tmp_path):
+    numbers = np.array([8] * 6 + [11] * 4 + [14] * 2)
+    masses = atomic_masses[numbers] + np.linspace(0, 0.4, 12)
+    shuffled(tmp_path / "a.h5", numbers)
+    with pytest.raises(GlasslibError, match="species changes between frames"):
+        read(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        group = file["particles/all"]
+        del group["species"]
+        orders = (group["id/value"][()] - 3) // 7
+        group["species/value"], group["mass/value"] = numbers[orders], masses[orders]
+    opened = read(tmp_path / "a.h5")
+    assert opened.species.tolist() == SPECIES and np.array_equal(opened.masses, masses)
+
+
+def test_ids_in_one_order_leave_the_atoms_where_they_are_and_atoms_that_come_and_go_are_refused(tmp_path):
+    saved = sample(5)
+    saved.save(tmp_path / "a.h5", dtype="float64")
+    constant = np.tile(np.arange(12, 0, -1), (5, 1))
+    another, twice, shifted = (
+        constant.copy(),
+        constant.copy(),
+        np.array([np.roll(row, k) for k, row in enumerate(constant)]),
+    )
+    another[3, 2], twice[:, 1] = 99, 12
+    twice[3] = 1
+    for ids, message in (
+        (constant, None),
+        (another, "id/value changes between frames: write the same atoms"),
+        (twice, "does not tell the atoms of each frame apart"),
+        (shifted[:4], "does not tell the atoms of each frame apart"),
+        (constant[:, :4], "must be integers"),
+    ):
+        with h5py.File(tmp_path / "a.h5", "r+") as file:
+            file["particles/trajectory"].pop("id", None)
+            file["particles/trajectory/id/value"] = ids
+        if message is None:
+            assert np.array_equal(np.asarray(read(tmp_path / "a.h5").positions), saved.positions)
+        else:
+            with pytest.raises(GlasslibError, match=message):
+                read(tmp_path / "a.h5")
 
 
 LAMMPS_COLUMNS = {
@@ -173,6 +248,44 @@ def test_species_by_type_are_not_taken_for_atomic_numbers(tmp_path):
         read(tmp_path / "b.h5")
     with pytest.raises(GlasslibError, match="one for each type"):
         read(tmp_path / "a.h5", species=kinds[:1])
+
+
+def written_by_mdanalysis(path, positions):
+    """A file of MDAnalysis's own writer: no species, units in attributes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mda = pytest.importorskip("MDAnalysis")
+        universe = mda.Universe.empty(len(SPECIES), trajectory=True)
+        universe.load_new(positions.astype("f4"), dimensions=np.array([90, 90, 90, 90, 90, 90.0]), dt=0.5)
+        with mda.Writer(str(path), len(SPECIES), lengthunit="Angstrom", timeunit="ps") as writer:
+            for _ in universe.trajectory:
+                writer.write(universe)
+
+
+def test_a_file_of_mdanalysis_is_read_with_one_symbol_for_each_atom(tmp_path):
+    written_by_mdanalysis(tmp_path / "a.h5md", walk(8))
+    opened = read(tmp_path / "a.h5md", species=SPECIES)
+    assert opened.species.tolist() == SPECIES and np.allclose(opened.time, 0.5 * np.arange(8))
+    assert np.allclose(np.asarray(opened.positions), walk(8), atol=1e-4) and np.allclose(opened.cell, 90 * np.eye(3))
+    for given in (None, ["O", "Na", "Si"]):
+        with pytest.raises(GlasslibError, match="species is missing: pass species, the symbols of all 12 atoms"):
+            read(tmp_path / "a.h5md", species=given)
+
+
+def test_species_stored_frame_by_frame_are_read_where_they_stay_the_same(tmp_path):
+    sample(5).save(tmp_path / "a.h5")
+    numbers = np.tile([8] * 6 + [11] * 4 + [14] * 2, (5, 1))
+    changed = numbers.copy()
+    changed[4, 0] = 14
+    for values in (numbers, numbers[:1], changed):
+        with h5py.File(tmp_path / "a.h5", "r+") as file:
+            del file["particles/trajectory/species"]
+            file["particles/trajectory/species/value"] = values
+        if values is changed:
+            with pytest.raises(GlasslibError, match="species/value changes between frames"):
+                read(tmp_path / "a.h5")
+        else:
+            assert read(tmp_path / "a.h5").species.tolist() == SPECIES
 
 
 def test_options_without_meaning_for_a_file_are_refused(tmp_path):

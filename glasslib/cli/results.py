@@ -24,7 +24,9 @@ def analyse(
     timestep: Annotated[float | None, typer.Option(help="fs of a step, for LAMMPS dumps of step numbers only.")] = None,
     species: Annotated[
         str | None,
-        typer.Option(help='Symbols of atom types 1, 2, …, such as "O,Na,Si", for files that give types only.'),
+        typer.Option(
+            help='Symbols of atom types 1, 2, …, such as "O,Na,Si", for files that give types only; of all atoms for H5MD without species.'
+        ),
     ] = None,
 ):
     """Compute every observable of a trajectory (H5MD, LAMMPS dump, ASE); several files are replicas of one state."""

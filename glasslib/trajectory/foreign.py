@@ -27,7 +27,7 @@ def read(path, interval=None, timestep=None, species=None):
     timestep : float, optional
         fs of one integration step, for LAMMPS dumps that give only step numbers.
     species : list of str, optional
-        Symbols of the atom types 1, 2, …, for LAMMPS dumps and H5MD files that give types only.
+        Symbols of the atom types 1, 2, …, for LAMMPS dumps and H5MD files that give types only; of all atoms for H5MD without species.
 
     Returns
     -------

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import GlasslibError
 from ..files import regular
-from .h5md_atoms import species_of
+from .h5md_atoms import Sorted, changing_ids, species_of, values_of
 from .h5md_parts import LENGTH, TIME, dataset_of, part_of, spaced, text_of, unit_of
 from .trajectory import Trajectory, check_finite, checked_cell, checked_step
 from .wrapping import image_flags
@@ -83,7 +83,8 @@ def read_h5md(path, species=None, interval=None):
 
     A file of another program without `image` flags is read through once: where atoms jump by more than half a cell vector between two
     frames, positions are wrapped and are unwrapped by the minimum image. Files of glasslib are unwrapped; their frames may lie far apart.
-    `species` are the symbols of atom types 1, 2, … where the file numbers its species, `interval` the ps between frames where it gives no time.
+    Atoms that are stored in another order in each frame are put in the order of their ids. `species` are the symbols of atom types 1, 2, …
+    where the file numbers its species, or of all atoms where it has none; `interval` the ps between frames where it gives no time.
     """
     path = Path(path)
     regular(path)
@@ -138,22 +139,23 @@ def _read(file, path, symbols, interval):
     else:
         time = time * unit_of(dataset_of(file, f"{name}/position/time", path), TIME, path)
     cell = _cells(file, name, frames, path)
-    image = (
-        None if part_of(file, f"{name}/image/value", path) is None else dataset_of(file, f"{name}/image/value", path)
-    )
-    if image is not None and image.shape != position.shape:
-        raise GlasslibError(f"{path}: {image.name} has another shape than the positions")
-    masses = None if part_of(file, f"{name}/mass", path) is None else dataset_of(file, f"{name}/mass", path)
-    if masses is not None and masses.shape != (atoms,):
-        raise GlasslibError(f"{path}: {masses.name} must have {atoms} values, not the shape {list(masses.shape)}")
-    masses = None if masses is None else masses[()]
+    ids = changing_ids(file, name, (frames, atoms), path)
+    image = None
+    if part_of(file, f"{name}/image/value", path) is not None:
+        image = dataset_of(file, f"{name}/image/value", path)
+        if image.shape != position.shape:
+            raise GlasslibError(f"{path}: {image.name} has another shape than the positions")
+    masses, _ = values_of(file, f"{name}/mass", (frames, atoms), ids, path)
+    species = species_of(file, name, (frames, atoms), ids, path, symbols, masses)
     scale = unit_of(position, LENGTH, path)
+    if ids is not None:
+        position, image = Sorted(position, ids), None if image is None else Sorted(image, ids)
     try:
         cell = checked_cell(cell, frames)
         step = None if step is None else checked_step(step.astype(np.int64), frames)
         part = Lazy(position, scale, str(path), image=image, cells=cell)
         trajectory = Trajectory(
-            part, species_of(file, name, atoms, path, symbols, masses), cell, time, step=step, masses=masses, attrs=_attributes(file, path), log=_log(file, path)
+            part, species, cell, time, step=step, masses=masses, attrs=_attributes(file, path), log=_log(file, path)
         )  # fmt: skip
         if image is None and not _ours(file, path):
             image = image_flags(trajectory, _periodic(file, name, path))
