@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from glasslib import Trajectory, analysis, cli
+from glasslib import GlasslibError, Trajectory, analysis, cli
 
 
 def glasslib(monkeypatch, capsys, *words):
@@ -120,6 +120,21 @@ def test_analyse_takes_what_foreign_files_do_not_say(monkeypatch, capsys, tmp_pa
     exact = analysis.mean_squared_displacement(Trajectory(walk, SYMBOLS, np.eye(3) * 8, np.arange(30) * 0.1)).msd
     np.testing.assert_allclose(found.time, exact.time)
     np.testing.assert_allclose(found.sel(species=exact.species), exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("option", "kept"), [("--wrapped", False), ("--unwrapped", True)])
+def test_analyse_is_told_whether_positions_are_wrapped(monkeypatch, capsys, tmp_path, option, kept):
+    monkeypatch.chdir(tmp_path)
+    walk = write_walk()
+    seen = []
+
+    def everything(replicas):
+        seen.extend(replicas)
+        raise GlasslibError("far enough")
+
+    monkeypatch.setattr(analysis, "everything", everything)
+    glasslib(monkeypatch, capsys, "analyse", "md.traj", "--interval", "0.1", option)
+    assert np.allclose(np.diff(seen[0].positions, axis=0), np.diff(walk % 8 if kept else walk, axis=0))
 
 
 @pytest.mark.parametrize("case", BAD)

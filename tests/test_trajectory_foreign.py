@@ -193,6 +193,33 @@ def test_lammps_times_without_units_are_not_guessed(tmp_path):
     assert np.allclose(read(path, timestep=2.0).time, [0, 0.2, 0.4])
 
 
+def test_times_that_a_file_and_an_option_say_must_agree(tmp_path):
+    dump = headed(tmp_path / "a.dump", times=[0, 150, 300], units="real")  # every 100 steps
+    assert np.allclose(read(dump, timestep=1.502).time, [0, 0.15, 0.3])
+    with pytest.raises(
+        GlasslibError, match="a.dump says its own times, 0.15 ps .* timestep makes it 0.2 ps: leave out"
+    ):
+        read(dump, timestep=2.0)
+    images = [sample(5).atoms(k) for k in range(5)]
+    for k, image in enumerate(images):
+        image.info["time"] = 7 + 0.3333 * k
+    ase.io.write(tmp_path / "a.extxyz", images)
+    assert np.allclose(read(tmp_path / "a.extxyz", interval=1 / 3).time, 7 + 0.3333 * np.arange(5))
+    with pytest.raises(GlasslibError, match="a.extxyz says its own times, .* interval makes it 0.5 ps"):
+        read(tmp_path / "a.extxyz", interval=0.5)
+
+
+def test_a_dump_with_wrapped_columns_may_be_said_to_be_unwrapped(tmp_path):
+    positions = walk(5)
+    columns = "id element x y z"
+    write_dump(tmp_path / "a.dump", columns, lambda a, s, i: a, positions)
+    found = read(tmp_path / "a.dump", timestep=1.0, wrapped=False).positions
+    assert np.allclose(found, positions, atol=1e-7)
+    write_dump(tmp_path / "b.dump", "id element xu yu zu", lambda a, s, i: a, positions)
+    with pytest.raises(GlasslibError, match="b.dump says itself"):
+        read(tmp_path / "b.dump", timestep=1.0, wrapped=True)
+
+
 def test_lammps_atoms_that_nothing_tells_apart_are_refused(tmp_path):
     head = "ITEM: TIMESTEP\n{}\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n0 9\n0 9\n0 9\nITEM: ATOMS element x y z\n"
     (tmp_path / "one.dump").write_text(head.format(0) + "O 1 1 1\nO 4 4 4\n")
@@ -220,6 +247,8 @@ def test_unknown_files_are_refused(tmp_path):
     for name in ("a.txt", "a.xyz", "none.h5"):
         with pytest.raises(GlasslibError, match=name):
             read(tmp_path / name)
+    with pytest.raises(GlasslibError, match="a.txt is neither H5MD, a LAMMPS"):
+        read(tmp_path / "a.txt", timestep=1.0)  # rather than that this means nothing for it
 
 
 def typed(path, masses=None):

@@ -4,6 +4,7 @@ import ase.io
 import h5py
 import numpy as np
 import pytest
+from ase import Atoms
 from test_trajectory import CELL, SPECIES, sample, walk
 
 from glasslib import GlasslibError, analysis
@@ -25,7 +26,7 @@ def test_wrapped_ase_images_are_unwrapped_by_the_minimum_image(tmp_path):
     for trajectory in (
         Trajectory.from_ase(images),
         read(tmp_path / "a.extxyz"),
-        read(tmp_path / "a.traj", interval=0.5),
+        read(tmp_path / "a.traj"),
     ):
         moved = trajectory.positions - trajectory.positions[0]
         assert np.allclose(moved, truth.positions - truth.positions[0], atol=1e-6)
@@ -100,7 +101,7 @@ def test_a_direction_that_is_not_periodic_is_not_unwrapped(tmp_path):
     images = [cube.atoms(k, wrap=False) for k in range(2)]
     for image in images:
         image.pbc = True, False, True
-    images[0].positions[1] = images[1].positions[1] = -1  # not all inside the cell
+    images[0].positions[1] = images[1].positions[1] = -0.1  # not all inside the cell
 
     def boundary(file):
         file["particles/trajectory/box"].attrs["boundary"] = np.array([b"periodic", b"none", b"periodic"])
@@ -129,6 +130,50 @@ def test_the_first_doubtful_step_of_a_wrapped_file_is_named_and_memory_is_bounde
                 Trajectory.open(foreign(bad))
         else:
             assert Trajectory.open(foreign(bad)).positions._image is None
+
+
+def reaching():
+    """An unwrapped walk over several cells, of which one step, between two frames far apart, is nearly a cell long."""
+    rng = np.random.default_rng(3)
+    scaled = rng.random((12, 3)) + np.linspace(0, 1, 11)[:, None, None] * rng.normal(0, 1, (12, 3))
+    scaled[6:, 4, 0] += 0.95 - (scaled[6, 4, 0] - scaled[5, 4, 0])
+    return Trajectory(scaled @ CELL, SPECIES, CELL, np.arange(11.0))
+
+
+def test_a_jump_in_frames_that_reach_over_more_than_a_cell_needs_the_word_of_the_caller(tmp_path, monkeypatch):
+    exact = reaching()
+    ase.io.write(tmp_path / "a.extxyz", [exact.atoms(k, wrap=False) for k in range(11)])
+    foreign(exact.save(tmp_path / "a.h5", dtype="float64"))
+    monkeypatch.setattr(module, "BLOCK_BYTES", 12 * 24 * 3)
+    for name in ("a.extxyz", "a.h5"):
+        with pytest.raises(GlasslibError, match=f"{name}: atom 4 jumps .* 5 and 6, .* --unwrapped"):
+            read(tmp_path / name)
+        kept = np.asarray(read(tmp_path / name, wrapped=False).positions)
+        assert np.allclose(kept, exact.positions, atol=1e-6)
+        folded = np.asarray(read(tmp_path / name, wrapped=True).positions)
+        cells = (folded - exact.positions) @ np.linalg.inv(CELL)
+        assert np.allclose(cells[:, 4, 0], np.where(np.arange(11) < 6, 0, -1), atol=1e-6)
+    with pytest.raises(GlasslibError, match="wrapped must be True or False"):
+        read(tmp_path / "a.h5", wrapped="no")
+
+
+def test_wrapped_atoms_may_stand_a_little_outside_the_cell():
+    """LAMMPS folds atoms back only when it builds its neighbour list."""
+    truth, given = wrapped_in("unwrapped"), wrapped_in("into [0, L)")
+    scaled = given.positions @ np.linalg.inv(CELL)
+    before = np.roll(scaled, 1, axis=0)
+    late = scaled + ((scaled < 0.03) & (before > 0.9)) - ((scaled > 0.97) & (before < 0.1))  # folded one frame later
+    assert 1 < np.ptp(late, axis=1).max() < wrapping.REACH and not np.array_equal(late, scaled)
+    images = [Atoms(SPECIES, frame @ CELL, cell=CELL, pbc=True) for frame in late]
+    moved = Trajectory.from_ase(images, truth.time).positions - truth.positions
+    assert np.allclose(moved, moved[0])
+
+
+def test_what_a_file_says_of_wrapping_is_not_overruled(tmp_path):
+    saved = Trajectory(walk(5), SPECIES, CELL, np.arange(5.0)).save(tmp_path / "a.h5", dtype="float64")
+    assert np.array_equal(np.asarray(read(saved, wrapped=False).positions), walk(5))
+    with pytest.raises(GlasslibError, match="says itself .*: leave out wrapped"):
+        read(saved, wrapped=True)
 
 
 def test_a_step_that_may_be_a_jump_is_refused():

@@ -28,6 +28,10 @@ def analyse(
             help='Symbols of atom types 1, 2, …, such as "O,Na,Si", for files that give types only; of all atoms for H5MD without species.'
         ),
     ] = None,
+    wrapped: Annotated[
+        bool | None,
+        typer.Option("--wrapped/--unwrapped", help="Whether positions are wrapped, for files that do not show it."),
+    ] = None,
 ):
     """Compute every observable of a trajectory (H5MD, LAMMPS dump, ASE); several files are replicas of one state."""
     from .. import analysis
@@ -35,7 +39,7 @@ def analyse(
     from ..trajectory import read
 
     symbols = None if species is None else [symbol.strip() for symbol in species.split(",")]
-    replicas = [read(path, interval, timestep, symbols) for path in trajectories]
+    replicas = [read(path, interval, timestep, symbols, wrapped) for path in trajectories]
     folder(out)  # rather an error now than after the analysis
     results = analysis.everything(replicas)
     analysis.save(results, out / f"{trajectories[0].stem}.nc")

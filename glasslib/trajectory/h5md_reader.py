@@ -78,13 +78,14 @@ class Lazy:
         return values if self._atoms is None else values[:, self._atoms]
 
 
-def read_h5md(path, species=None, interval=None):
+def read_h5md(path, species=None, interval=None, wrapped=None):
     """Open an H5MD file of this library or another (positions with `image` flags, fixed time steps, nm and fs are understood).
 
     A file of another program without `image` flags is read through once: where atoms jump by more than half a cell vector between two
     frames, positions are wrapped and are unwrapped by the minimum image. Files of glasslib are unwrapped; their frames may lie far apart.
     Atoms that are stored in another order in each frame are put in the order of their ids. `species` are the symbols of atom types 1, 2, …
-    where the file numbers its species, or of all atoms where it has none; `interval` the ps between frames where it gives no time.
+    where the file numbers its species, or of all atoms where it has none; `interval` the ps between frames where it gives no time,
+    `wrapped` as of `read`.
     """
     path = Path(path)
     regular(path)
@@ -98,7 +99,7 @@ def read_h5md(path, species=None, interval=None):
                 ) from None
         raise GlasslibError(f"{path} is not a complete HDF5 file: restore it or run it again") from None
     try:
-        return _read(file, path, species, interval)
+        return _read(file, path, species, interval, wrapped)
     except GlasslibError:
         file.close()
         raise
@@ -118,7 +119,7 @@ def read_h5md(path, species=None, interval=None):
         ) from None
 
 
-def _read(file, path, symbols, interval):
+def _read(file, path, symbols, interval, wrapped):
     name = _group_name(file, path)
     position = dataset_of(file, f"{name}/position/value", path)
     if position.ndim != 3 or position.shape[2] != 3 or 0 in position.shape or position.dtype.kind != "f":
@@ -157,8 +158,11 @@ def _read(file, path, symbols, interval):
         trajectory = Trajectory(
             part, species, cell, time, step=step, masses=masses, attrs=_attributes(file, path), log=_log(file, path)
         )  # fmt: skip
-        if image is None and not _ours(file, path):
-            image = image_flags(trajectory, _periodic(file, name, path))
+        unwrapped = image is not None or _ours(file, path)
+        if unwrapped and wrapped:
+            raise GlasslibError(f"{path} says itself how its positions are unwrapped: leave out wrapped")
+        if not unwrapped:
+            image = image_flags(trajectory, _periodic(file, name, path), wrapped)
             if image is not None:
                 trajectory.positions = Lazy(position, scale, str(path), image=image, cells=cell)
     except GlasslibError as error:

@@ -91,7 +91,8 @@ class Trajectory:
             ps; default: `info["time"]` (ps) of the images, or 1 ps a frame where there is one frame only.
         options
             As of Trajectory; and `wrapped`, whether positions are wrapped (default: whether all atoms lie inside the cell, or one jumps
-            by more than half a cell vector between two frames). False keeps positions as they are.
+            by more than half a cell vector between two frames; an error where one jumps and those of a frame reach over more than a
+            cell). False keeps positions as they are.
         """
         from .foreign import from_images
 
