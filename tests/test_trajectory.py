@@ -151,12 +151,33 @@ def test_the_file_follows_h5md(tmp_path):
         ({"time": [0.0, 1.0, np.inf]}, "finite"),
         ({"step": [0, 1, 1]}, "step"),
         ({"masses": np.zeros(12)}, "masses"),
+        ({"positions": [[[1, 2, 3]], [[1, 2]]]}, "positions must be an array of numbers"),
+        ({"species": None}, "species must be the symbols of 12 atoms, not None"),
+        ({"cell": "abc"}, "cell must be an array of numbers, not 'abc'"),
+        ({"time": ["a", "b", "c"]}, "time must be an array of numbers"),
+        ({"masses": ["heavy"] * 12}, "masses must be an array of numbers"),
+        ({"attrs": 5}, "attrs must be a mapping"),
+        ({"log": [1.0]}, "log must be a mapping"),
+        ({"log": {"time": [0.0, 1.0], "pressure": [1.0]}}, "log: .* time has 2, pressure has 1"),
+        ({"log": {"time": 0.0}}, "log: .* time has no"),
+        ({"log": {"time": ["a", "b"]}}, "log: time must be numbers"),
+        ({"log": {"time": [[0.0], [1.0, 2.0]]}}, "log: time must be an array"),
     ],
 )
 def test_wrong_arguments_are_named(change, message):
     given = {"positions": walk(3), "species": SPECIES, "cell": CELL, "time": [0.0, 1.0, 2.0]} | change
     with pytest.raises(GlasslibError, match=message):
         Trajectory(**given)
+
+
+def test_the_end_of_a_run_in_the_log_has_a_shape_of_its_own():
+    log = {
+        "time": np.arange(3.0),
+        "stress": np.zeros((3, 6)),
+        "final_time": [2.0],
+        "final_positions": np.zeros((12, 3)),
+    }
+    assert sample(log=log).log["final_positions"].shape == (12, 3)
 
 
 def test_truncated_files_are_refused_at_every_length(tmp_path):

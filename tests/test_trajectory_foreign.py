@@ -341,6 +341,8 @@ def test_types_given_by_the_reader_win_over_the_elements_of_a_dump(tmp_path):
         head.replace("type element", "type").replace("\n2\n", "\n2\n") + "1 Na 1 1 1\n2 O 4 4 4\n"
     )
     assert read(tmp_path / "b.dump").species.tolist() == ["Na", "O"]
+    with pytest.raises(GlasslibError, match="b.dump: types are labelled .* leave species out"):
+        read(tmp_path / "b.dump", species="Na,O")
     with pytest.raises(GlasslibError, match="chemical symbols"):
         read(tmp_path / "a.dump", species=["Na", "Xx"])
 

@@ -327,7 +327,9 @@ def _lammps_atoms(columns, cell, origin, species):
 
 def _lammps_symbols(columns, species):
     labels = columns.get("type", [])
-    if species is None and labels and all(label in chemical_symbols[1:] for label in labels):  # of LAMMPS's `labelmap`
+    if labels and all(label in chemical_symbols[1:] for label in labels):  # of LAMMPS's `labelmap`
+        if species is not None:
+            raise GlasslibError("types are labelled by their symbols: leave species out")
         return labels
     if species is None and "element" in columns:
         return columns["element"]
