@@ -112,8 +112,10 @@ def regular(path, limit=None):
 
 
 def checked_xyz(path):
-    """Refuse an extended-XYZ file that declares more than it can hold: its parser would count atoms and columns one by one."""
-    most = max(regular(path), 1_000_000)
+    """Refuse an extended-XYZ file that ends within a line, or declares more than it can hold: its parser would take the rest of a
+    number for a number, and count atoms and columns one by one.
+    """
+    most, line = max(regular(path), 1_000_000), ""
     with open(path, errors="replace") as stream:
         for number, line in enumerate(stream, 1):
             if "Properties" in line:
@@ -124,6 +126,8 @@ def checked_xyz(path):
             word = line.strip().lstrip("+").replace("_", "")
             if word.isdecimal() and (len(word) > 18 or int(word) > most):
                 raise GlasslibError(f"{path}, line {number} declares {word[:20]} atoms, more than the file can hold")
+    if line.strip() and not line.endswith("\n"):
+        raise GlasslibError(f"{path} is truncated (it ends within a line): restore it or run it again")
 
 
 def read_json(path, limit=50_000_000):

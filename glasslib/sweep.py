@@ -77,7 +77,13 @@ def packed(variable):
 
 
 def load(path):
-    """Read a file that `save` wrote: (composition, temperature) → xarray.Dataset, in memory."""
+    """Read a file that `save` wrote: (composition, temperature) → xarray.Dataset, in memory.
+
+    Raises
+    ------
+    GlasslibError
+        Where there is no such file, or it holds something else than states.
+    """
     path = Path(path)
     if not path.exists():
         raise GlasslibError(f"no results at {path}: run the notebook that makes them, or `make book`")
@@ -86,9 +92,21 @@ def load(path):
     except (OSError, ValueError) as error:
         raise GlasslibError(f"{path} is no readable NetCDF file ({error}): delete it and make it again") from None
     with tree:
-        leaves = [node for node in tree.subtree if node.level == 2]
+        nodes = list(tree.subtree)
+        if any(not _of_sweep(node) for node in nodes):
+            raise GlasslibError(
+                f"{path} is no file of a sweep, whose groups are states (NS2/3000): results of `glasslib analyse` belong in another folder"
+            )
+        leaves = [node for node in nodes if node.level == 2]
         states = {(node.parent.name, float(node.name)): node.to_dataset(inherit=False).load() for node in leaves}
     return dict(sorted(states.items()))
+
+
+def _of_sweep(node):
+    """Whether a group may be in a file of a sweep: data only in composition/temperature."""
+    if node.level < 2:
+        return not node.data_vars and (node.level == 0 or len(node.children) > 0)
+    return node.level == 2 and re.fullmatch(r"\d+(\.\d+)?", node.name) is not None
 
 
 def merge(source, target):

@@ -71,6 +71,14 @@ def test_pair_distribution_in_a_triclinic_cell_equals_brute_force():
     assert_allclose(found.n.sel(pair="Na-O"), np.cumsum(counts[1]) / 2 / 13, rtol=1e-10)
 
 
+def test_a_cell_of_a_millimetre_needs_r():
+    run = gas(frames=2, atoms=40, cell=1e7 * np.eye(3))
+    for options in ({}, {"r": np.arange(0.025, 1e4, 0.05)}):
+        with pytest.raises(GlasslibError, match="more than 100000 bins in a cell 1e[+]07 Å wide: give r"):
+            analysis.radial_distribution(run, **options)
+    assert (analysis.radial_distribution(run, r=np.arange(0.5, 5, 1.0)).g == 0).all()
+
+
 def test_distinct_van_hove_function_equals_brute_force():
     run = gas(frames=4, atoms=30)
     found = analysis.van_hove_distinct(run, r=np.arange(0.25, 5.4, 0.5), time=0.2, origins=None, drift=False)
@@ -115,6 +123,13 @@ def test_structure_factor_equals_a_direct_sum():
                 found.S.sel(pair=f"{a}-{b}")[at], (rho[a] * rho[b].conj()).real[chosen].mean() / number, rtol=1e-9
             )
         assert 2 * (wave_vectors(CELL, q, 0.2, 10_000)[1] == at).sum() == chosen.sum()
+
+
+def test_the_default_wave_numbers_are_above_zero_in_a_box_of_any_length():
+    run = gas(frames=1, atoms=20, cell=np.diag([130.0, 7.0, 7.0]))
+    found = analysis.structure_factor(run, radiation=None)
+    assert_allclose(found.q, np.arange(1, 81) * 0.1)
+    assert np.isfinite(found.S).any("pair")[0]
 
 
 def test_total_structure_factors_weigh_the_partials_by_scattering_lengths():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from glasslib import Trajectory, analysis, cli
+from glasslib import GlasslibError, Trajectory, analysis, cli
 
 
 def glasslib(monkeypatch, capsys, *words):
@@ -74,6 +74,7 @@ BAD = {
     "dump with a species too few": (["analyse", "types.dump", "--timestep", "1", "--species", "O,Na"], "2 species"),
     "dump with a misspelt species": (["analyse", "types.dump", "--timestep", "1", "--species", "O,Na,Xx"], "'Xx'"),
     "dump of steps without timestep": (["analyse", "types.dump", "--species", "O,Na,Si"], "--timestep"),
+    "one trajectory as two replicas": (["analyse", "md.traj", "./md.traj", "--interval", "1"], "given twice"),
     "frames without time": (["analyse", "md.traj"], "--interval"),
     "negative interval": (["analyse", "md.traj", "--interval", "-1"], "interval"),
     "no such notebook": (["notebook", "99_nothing", "a.ipynb"], "99_nothing"),
@@ -120,6 +121,39 @@ def test_analyse_takes_what_foreign_files_do_not_say(monkeypatch, capsys, tmp_pa
     exact = analysis.mean_squared_displacement(Trajectory(walk, SYMBOLS, np.eye(3) * 8, np.arange(30) * 0.1)).msd
     np.testing.assert_allclose(found.time, exact.time)
     np.testing.assert_allclose(found.sel(species=exact.species), exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("option", "kept"), [("--wrapped", False), ("--unwrapped", True)])
+def test_analyse_is_told_whether_positions_are_wrapped(monkeypatch, capsys, tmp_path, option, kept):
+    monkeypatch.chdir(tmp_path)
+    walk = write_walk()
+    seen = []
+
+    def everything(replicas):
+        seen.extend(replicas)
+        raise GlasslibError("far enough")
+
+    monkeypatch.setattr(analysis, "everything", everything)
+    glasslib(monkeypatch, capsys, "analyse", "md.traj", "--interval", "0.1", option)
+    assert np.allclose(np.diff(seen[0].positions, axis=0), np.diff(walk % 8 if kept else walk, axis=0))
+
+
+def test_analyse_replaces_results_of_its_own_trajectory_only(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    for path in ("run.h5", "other/run.h5"):
+        Trajectory(np.random.default_rng(0).random((1, 6, 3)) * 8, SYMBOLS, np.eye(3) * 8, [0.0]).save(path)
+    target = tmp_path / "results" / "run.nc"
+    for words in (["run.h5"], [str(tmp_path / "other" / ".." / "run.h5")], ["run.h5", "other/run.h5"]):
+        assert glasslib(monkeypatch, capsys, "analyse", *words)[0] == 0
+    before = target.read_bytes()
+    status, _, message = glasslib(monkeypatch, capsys, "analyse", "other/run.h5")
+    assert status == 2 and "results of another run" in message and "--out" in message
+    assert target.read_bytes() == before and str(tmp_path).encode() not in before
+    analysis.save(analysis.load(target), target)  # as written without a source
+    assert glasslib(monkeypatch, capsys, "analyse", "other/run.h5")[0] == 0
+    target.write_text("no results")
+    assert glasslib(monkeypatch, capsys, "analyse", "run.h5")[0] == 0
 
 
 @pytest.mark.parametrize("case", BAD)

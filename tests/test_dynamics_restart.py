@@ -308,6 +308,16 @@ def test_a_kill_while_its_work_folder_is_removed_does_not_cost_the_run(tmp_path,
     assert path.stat().st_mtime_ns == stamp
 
 
+def test_a_kill_before_its_work_folder_is_removed_leaves_one_copy_of_the_run(tmp_path, monkeypatch):
+    whole = go(tmp_path / "whole.h5")
+    with monkeypatch.context() as patch:
+        patch.setattr(store.Store, "remove", lambda self: None)
+        path = go(tmp_path / "a.h5")
+    assert store.work_folder(path).exists()
+    assert_same_run(go(tmp_path / "a.h5"), whole)
+    assert not store.work_folder(path).exists() and not list(tmp_path.glob("*.aside-*"))
+
+
 def test_an_unfinished_run_with_other_settings_is_kept_aside(tmp_path, capsys):
     with pytest.raises(Interrupted):
         go(tmp_path / "a.h5", calculator=Flaky(30))
@@ -325,6 +335,8 @@ def test_another_potential_does_not_continue_the_run(tmp_path):
     with pytest.raises(Interrupted):
         go(tmp_path / "a.h5", calculator=Flaky(30))
     assert_same_run(go(tmp_path / "a.h5", calculator=Stiffer()), go(tmp_path / "b.h5", calculator=Stiffer()))
+    assert_same_run(go(tmp_path / "b.h5"), go(tmp_path / "c.h5"))  # nor does it replace a run that is complete
+    assert (tmp_path / "b.h5.aside-1").exists()
 
 
 def test_frames_of_a_run_under_way_can_be_read(tmp_path):

@@ -80,7 +80,7 @@ def ulm(path):
 
     write(
         path,
-        [Atoms("ONa", [[1, 1, 1], [4, 4, 4]], cell=[9] * 3, pbc=True, info={"time": n}) for n in range(3)],
+        [Atoms("ONa", [[1, 1, 1], [4, 4, 4]], cell=[9] * 3, pbc=True, info={"time": 0.1 * n}) for n in range(3)],
         format="traj",
     )
 
@@ -140,7 +140,7 @@ def good_profile(profile):
 FUZZED = {
     "frames": (READERS["frames"], ".extxyz", lambda _: frames.GOOD.encode(), good_frames, False),
     "queue": (READERS["queue"], ".extxyz", lambda _: frames.QUEUED.encode(), good_names, False),
-    "xyz": (READERS["foreign"], ".xyz", lambda _: lammps.XYZ.encode() * 2, good_trajectory, False),
+    "xyz": (READERS["foreign"], ".xyz", lambda _: (lammps.XYZ + lammps.LATER).encode(), good_trajectory, False),
     "lammps": (READERS["lammps"], ".dump", lambda _: lammps.GOOD.encode(), good_trajectory, False),
     "ase": (READERS["foreign"], ".traj", built(ulm, ".traj"), good_trajectory, True),
     "h5md": (READERS["h5md"], ".h5", built(trajectories.valid, ".h5"), good_trajectory, True),

@@ -282,6 +282,20 @@ def test_atoms_on_top_of_each_other_and_cells_without_room_are_refused(kernel):
         calculator.calculate(atoms)
     with pytest.raises(GlasslibError, match="too small"):
         calculator.calculate(Atoms("OSi", [[0, 0, 0], [0.01, 0, 0]], cell=[0.1, 0.1, 0.1], pbc=True))
+    with pytest.raises(GlasslibError, match="too small"):
+        calculator.calculate(Atoms("O", cell=[0.6, 0.6, 0.6], pbc=True))
+
+
+@pytest.mark.parametrize("kernel", ["numba", "reference"])
+@pytest.mark.parametrize("cell", [None, [5, 5, 0], [5, 5, 1e7]])
+def test_atoms_beyond_the_reach_of_a_neighbour_list_are_refused(kernel, cell):
+    """Which would otherwise end the process."""
+    calculator = PaiNNCalculator([potential(16)], kernel)
+    near = Atoms("OSi", [[0, 0, 0], [0, 0, 9000.0]], cell=cell and [5, 5, 0], pbc=cell is not None and [1, 1, 0])
+    calculator.calculate(near)
+    far = Atoms("OSi", [[0, 0, 0], [0, 0, 1e6]], cell=cell, pbc=cell is not None and np.array(cell) > 0)
+    with pytest.raises(GlasslibError, match="atoms or cell reach over 1e[+]0[67] Å"):
+        calculator.calculate(far)
 
 
 @pytest.mark.parametrize("pair", ["OO", "SiO", "NaO"])

@@ -196,6 +196,13 @@ def test_unknown_potentials_are_refused(name):
         load_potential(name)
 
 
+@pytest.mark.parametrize("name", [None, 5, ["default"], "x" * 300])
+def test_what_names_no_potential_is_refused_in_one_short_line(name):
+    with pytest.raises(GlasslibError, match="potential") as caught:
+        load_potential(name)
+    assert len(str(caught.value)) < 200
+
+
 def test_committee_is_the_mean_and_knows_its_spread(melt):
     members = [potential(seed=s) for s in (1, 2, 3)]
     alone = [evaluate(melt, PaiNNCalculator([m], "reference")) for m in members]

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 import yaml
 
-from glasslib import GlasslibError, book, notebook, profiles, sweep, workflow
+from glasslib import GlasslibError, analysis, book, notebook, profiles, sweep, workflow
 from glasslib.cli.app import settings
 
 QUICK = yaml.safe_load((profiles.ROOT / "profiles" / "quick.yml").read_text())
@@ -140,6 +140,20 @@ def test_a_merge_that_would_mix_two_runs_of_a_state_is_refused(tmp_path):
     assert sweep.load(old / "msd.nc")[state].D.item() == 1
     with pytest.raises(GlasslibError, match="no results"):
         sweep.merge(tmp_path / "nowhere", old)
+
+
+def test_results_of_single_trajectories_are_not_merged_and_stay_as_they_are(tmp_path):
+    states = results(tmp_path / "states", msd={("NS2", 3000.0): 1})
+    path = tmp_path / "single" / "msd.nc"
+    before = analysis.save({"msd": xr.Dataset({"D": 1.0}), "overlap": xr.Dataset({"Q": 2.0})}, path).read_bytes()
+    for source, target in ((states, path.parent), (path.parent, states), (path.parent, tmp_path / "fresh")):
+        with pytest.raises(GlasslibError, match=r"single/msd\.nc is no file of a sweep"):
+            sweep.merge(source, target)
+    assert path.read_bytes() == before and sweep.load(states / "msd.nc")["NS2", 3000.0].D.item() == 1
+    assert not (tmp_path / "fresh").exists()
+    xr.Dataset({"D": 1.0}).to_netcdf(tmp_path / "flat.nc", engine="h5netcdf")
+    with pytest.raises(GlasslibError, match=r"flat\.nc is no file of a sweep"):
+        sweep.load(tmp_path / "flat.nc")
 
 
 def test_parse_values_reads_json_and_leaves_words():

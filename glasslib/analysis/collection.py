@@ -98,14 +98,13 @@ def everything(trajectory_or_replicas, *, quiet=False):
     return results
 
 
-def save(results, path):
-    """Write Datasets into one NetCDF file, a group for each, in one atomic step, and return the path."""
+def save(results, path, **attributes):
+    """Write Datasets into one NetCDF file, a group for each, in one atomic step, and return the path; `attributes` are those of the file."""
     with atomic(path) as temporary:
-        for k, (name, result) in enumerate(results.items()):
+        xr.Dataset(attrs=attributes).to_netcdf(temporary, mode="w", engine="h5netcdf")
+        for name, result in results.items():
             packed = {v: {"zlib": True} for v in result.data_vars if result[v].dtype.kind == "f" and result[v].ndim}
-            writable(result).to_netcdf(
-                temporary, mode="a" if k else "w", group=name, engine="h5netcdf", encoding=packed
-            )
+            writable(result).to_netcdf(temporary, mode="a", group=name, engine="h5netcdf", encoding=packed)
     return path
 
 

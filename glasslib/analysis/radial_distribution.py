@@ -9,6 +9,8 @@ from .neighbours import MOST_FRAMES, batches, folded, half_width, pair_histogram
 from .statistics import jackknife, numbers, whole
 from .van_hove_self import bins, shells
 
+MOST_BINS = 100_000  # of each pair of species: up to 5000 Å by 0.05 Å
+
 
 def radial_distribution(trajectory_or_replicas, *, r=None, frames=MOST_FRAMES, n_blocks=None):
     """Pair distribution function of each pair of species, g_ab(r) = V / (N_a N_b) ⟨Σ_ij δ(r − r_ij)⟩ / 4πr²; i ≠ j.
@@ -34,12 +36,17 @@ def radial_distribution(trajectory_or_replicas, *, r=None, frames=MOST_FRAMES, n
     Raises
     ------
     GlasslibError
-        Where r goes beyond half the width of the cell.
+        Where r goes beyond half the width of the cell, or takes more than 100 000 bins.
     """
     replicas = checked(trajectory_or_replicas)
     names = symbols(replicas)
     widest = min(half_width(cell) for t in replicas for cell in (t.cell[None] if t.constant_cell else t.cell))
-    r = np.arange(0.025, widest - 0.025 + 1e-9, 0.05) if r is None else numbers("r", r)
+    r = None if r is None else numbers("r", r)
+    if (widest / 0.05 if r is None else len(r)) > MOST_BINS:
+        raise GlasslibError(
+            f"r takes more than {MOST_BINS} bins in a cell {2 * widest:.3g} Å wide: give r up to fewer Å"
+        )
+    r = np.arange(0.025, widest - 0.025 + 1e-9, 0.05) if r is None else r
     low, width, count = bins(r)
     if low + width * count > widest * (1 + 1e-9):
         raise GlasslibError(

@@ -51,7 +51,7 @@ def structure_factor(
     names = symbols(replicas)
     if q is None:
         smallest = min(2 * np.pi / np.linalg.norm(cell, axis=1).max() for t in replicas for cell in t.cells[:1])
-        q = np.arange(0.1 * np.ceil(smallest * 10 - 0.5), 8.05, 0.1)
+        q = np.arange(0.1 * max(1, np.ceil(smallest * 10 - 0.5)), 8.05, 0.1)
     q = positive("q", q)
     width = float(np.diff(q).mean()) if len(q) > 1 else 0.1
     if len(q) > 1 and not np.allclose(np.diff(q), width, rtol=1e-3):

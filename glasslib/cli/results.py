@@ -1,5 +1,7 @@
 """What a trajectory says, and where a result came from."""
 
+import os
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +26,13 @@ def analyse(
     timestep: Annotated[float | None, typer.Option(help="fs of a step, for LAMMPS dumps of step numbers only.")] = None,
     species: Annotated[
         str | None,
-        typer.Option(help='Symbols of atom types 1, 2, …, such as "O,Na,Si", for files that give types only.'),
+        typer.Option(
+            help='Symbols of atom types 1, 2, …, such as "O,Na,Si", for files that give types only; of all atoms for H5MD without species.'
+        ),
+    ] = None,
+    wrapped: Annotated[
+        bool | None,
+        typer.Option("--wrapped/--unwrapped", help="Whether positions are wrapped, for files that do not show it."),
     ] = None,
 ):
     """Compute every observable of a trajectory (H5MD, LAMMPS dump, ASE); several files are replicas of one state."""
@@ -32,13 +40,38 @@ def analyse(
     from ..files import folder
     from ..trajectory import read
 
+    target, source = out / f"{trajectories[0].stem}.nc", _source(trajectories)
+    _refuse_others(target, source, trajectories[0])
     symbols = None if species is None else [symbol.strip() for symbol in species.split(",")]
-    replicas = [read(path, interval, timestep, symbols) for path in trajectories]
+    replicas = [read(path, interval, timestep, symbols, wrapped) for path in trajectories]
     folder(out)  # rather an error now than after the analysis
     results = analysis.everything(replicas)
-    analysis.save(results, out / f"{trajectories[0].stem}.nc")
+    analysis.save(results, target, source=source)
     print(analysis.summary(results))
-    print(out / f"{trajectories[0].stem}.nc")
+    print(target)
+
+
+def _source(trajectories):
+    """Hash of where the first trajectory lies (the path itself would tell whose it is); GlasslibError where a file is given twice."""
+    places = [path.resolve() for path in trajectories]
+    for path, place in zip(trajectories, places, strict=True):
+        if places.count(place) > 1:
+            raise GlasslibError(f"{path} is given twice, which would count it as two replicas: give each file once")
+    return sha256(os.fsencode(places[0])).hexdigest()[:16]
+
+
+def _refuse_others(target, source, trajectory):
+    """GlasslibError where `target` holds results of another trajectory; those that do not say of which are overwritten."""
+    from ..sweep import attributes
+
+    try:
+        known = attributes(target).get("source", source) if target.exists() else source
+    except (OSError, ValueError):  # no results at all
+        return
+    if known != source:
+        raise GlasslibError(
+            f"{target} holds results of another {trajectory.stem} than {trajectory}: choose another folder (--out), or remove it"
+        )
 
 
 @app.command(epilog=example("glasslib merge runs/pmmcs/results data/results/pmmcs"))

@@ -19,7 +19,7 @@ from .evaluate import Evaluator
 from .guard import Watch
 from .integrators import build, conserved, deform, degrees, draw_momenta, get_state, rest, set_state, set_targets
 from .schedule import total_length
-from .store import Store, digest, finished, identity_of, set_aside, work_folder
+from .store import Store, digest, finished, identity_of, same_run, set_aside, work_folder
 
 DEFORM_EVERY = 10  # steps: each change of the cell costs one more evaluation of the forces
 
@@ -268,8 +268,7 @@ class Simulation:
 
     def _complete(self):
         """Whether `out` is the result of this very run."""
-        known = finished(self.out)
-        return known.get("run") == self.identity and np.allclose(known.get("probe", 0.0), self.probe, rtol=1e-3)
+        return same_run(finished(self.out), {"run": self.identity, "probe": self.probe})
 
     def _write(self, record):
         columns = self.store.columns() | {

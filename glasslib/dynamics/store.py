@@ -209,10 +209,10 @@ class Store:
         return _columns(self.log.read())
 
     def write(self, symbols, attrs, log, masses=None):
-        """The trajectory, a part at a time; a file of that name is moved aside."""
+        """The trajectory, a part at a time; that of another run is moved aside, that of this one (killed just after) written again."""
         frames = self.frames.read()
         room(self.out, frames.nbytes + self.log.size)
-        if self.out.exists():
+        if self.out.exists() and not same_run(kept(self.out), attrs):
             set_aside(self.out, "another run")
         size = max(1, 64_000_000 // frames.itemsize)
         with Writer(self.out, symbols, masses=masses, attrs=attrs, log=log) as writer:
@@ -243,7 +243,19 @@ def read_checkpoint(path):
 
 def finished(out):
     """Attributes of the trajectory of a run that is complete; empty where there is none."""
-    if not Path(out).exists() or work_folder(out).exists():
+    return {} if work_folder(out).exists() else kept(out)
+
+
+def same_run(known, attrs):
+    """Whether attributes of two trajectories are of one run: the same settings and, where it is known, forces on the start."""
+    if known.get("run") is None or known["run"] != attrs["run"]:
+        return False
+    return bool(np.allclose(known.get("probe", 0.0), attrs.get("probe", 0.0), rtol=1e-3))
+
+
+def kept(out):
+    """Attributes of the trajectory at a path; empty where there is none."""
+    if not Path(out).exists():
         return {}
     try:
         return Trajectory.open(out).attrs

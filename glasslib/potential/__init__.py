@@ -1,8 +1,9 @@
 """Interatomic potentials: PaiNN, its fast kernels, and classical ones."""
 
+import os
 from pathlib import Path
 
-from ..errors import GlasslibError
+from ..errors import GlasslibError, shown
 from ..files import read_json, sha256
 
 MODELS = Path(__file__).parents[2] / "data" / "models"
@@ -61,9 +62,18 @@ def files(name_or_path="default"):
     """
     if str(name_or_path) in CLASSICAL:
         return []
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise GlasslibError(f"a potential is a name or a path, not {shown(name_or_path)}")
+    try:
+        return _members(Path(name_or_path))
+    except OSError as error:  # a name too long, a folder that may not be read
+        raise GlasslibError(f"cannot read the potential {shown(str(name_or_path))}: {error.strerror}") from None
+
+
+def _members(path):
+    """Weight files of a trained potential."""
     from .storage import model_files
 
-    path = Path(name_or_path)
     shipped = MODELS / path
     folder = shipped if len(path.parts) == 1 and shipped.is_dir() else path
     if folder.is_dir():
@@ -74,7 +84,5 @@ def files(name_or_path="default"):
     _, weights = model_files(path)
     if not weights.exists():
         known = [*CLASSICAL, *sorted(p.name for p in MODELS.glob("*") if p.is_dir())]
-        raise GlasslibError(
-            f"no potential {str(name_or_path)!r}: there are {', '.join(known)}, or give the path of a model"
-        )
+        raise GlasslibError(f"no potential {str(path)!r}: there are {', '.join(known)}, or give the path of a model")
     return [weights]

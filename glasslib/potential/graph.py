@@ -9,6 +9,9 @@ from vesin import NeighborList
 
 from ..errors import GlasslibError
 
+WIDEST = 10_000.0  # Å: vesin ends the process for atoms, or a long cell, of some hundred times that
+SHORTEST = 1.0  # Å, of a periodic cell vector: no two atoms come so close as an atom and its image would
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -59,11 +62,16 @@ def check_geometry(atoms, name="configuration"):
     if not np.all(np.isfinite(atoms.cell.array)):
         raise GlasslibError(f"{name}: the cell is not finite")
     heights = [np.linalg.norm(atoms.cell.array[k]) for k in range(3) if atoms.pbc[k]]
+    extent = 0.0 if all(atoms.pbc) or len(atoms) == 0 else np.ptp(atoms.positions, axis=0).max()
+    if max([extent, *heights]) > WIDEST:
+        raise GlasslibError(
+            f"{name}: atoms or cell reach over {max([extent, *heights]):.3g} Å, more than {WIDEST:g}: bring the atoms together"
+        )
     if heights and (min(heights) < 1e-6 or (all(atoms.pbc) and atoms.get_volume() < 1e-6)):
         raise GlasslibError(
             f"{name}: the cell has no volume in a periodic direction: give it one or switch periodicity off"
         )
-    if heights and (min(heights) < 0.5 or (all(atoms.pbc) and len(atoms) > 8 * atoms.get_volume())):
+    if heights and (min(heights) < SHORTEST or (all(atoms.pbc) and len(atoms) > 8 * atoms.get_volume())):
         raise GlasslibError(
             f"{name}: {len(atoms)} atoms lie on top of their own images: the cell is too small for them"
         )

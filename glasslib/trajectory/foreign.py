@@ -10,13 +10,15 @@ from ..errors import GlasslibError
 from ..files import checked_xyz, regular
 from .h5md_reader import read_h5md
 from .trajectory import Trajectory
-from .wrapping import crossings, unwrap
+from .wrapping import are_wrapped, unwrap
 
 POSITION_COLUMNS = (("xu", "yu", "zu"), ("xsu", "ysu", "zsu"), ("x", "y", "z"), ("xs", "ys", "zs"))
 LAMMPS_TIME = {"metal": 1.0, "real": 1e-3}  # in ps
+SIGNATURES = {b"\x89HDF": "h5md", b"ITEM:": "lammps", b"- of Ulm": "traj"}  # first bytes of a file
+ROUNDED = 0.01  # of the time between two frames: so far may it be rounded in a file or on the command line
 
 
-def read(path, interval=None, timestep=None, species=None):
+def read(path, interval=None, timestep=None, species=None, wrapped=None):
     """Read a trajectory: H5MD (lazily), LAMMPS text dump, ASE .traj, extended XYZ.
 
     Parameters
@@ -27,62 +29,101 @@ def read(path, interval=None, timestep=None, species=None):
     timestep : float, optional
         fs of one integration step, for LAMMPS dumps that give only step numbers.
     species : list of str, optional
-        Symbols of the atom types 1, 2, …, for LAMMPS dumps and H5MD files that give types only.
+        Symbols of the atom types 1, 2, …, for LAMMPS dumps and H5MD files that give types only; of all atoms for H5MD without species.
+    wrapped : bool, optional
+        Whether positions are wrapped into the cell, where the file does not say it. Default: where all atoms lie inside the cell or jump by
+        more than half a cell vector between two frames.
 
     Returns
     -------
     Trajectory
-        Unwrapped: by image flags where the file has them, else by the minimum image. Positions are taken as wrapped where atoms jump
-        by more than half a cell vector between two frames (not where the file says otherwise: files of glasslib, xu of LAMMPS).
+        Unwrapped: by image flags where the file has them, else, where positions are wrapped, by the minimum image. (Files of glasslib and
+        xu of LAMMPS are unwrapped.)
 
     Raises
     ------
     GlasslibError
-        In one line, for a file that is missing, truncated, of an unknown format, or lacks the above.
+        In one line, for a file that is missing, truncated, of an unknown format, lacks the above or contradicts it, or whose atoms jump
+        though those of one frame reach over more than a cell.
     """
     path = Path(path)
     for name, value in (("interval", interval), ("timestep", timestep)):
         if value is not None and not (isinstance(value, Real) and 0 < value < np.inf):
             raise GlasslibError(f"{name} must be a number above zero, not {value!r}")
-    regular(path)
+    if wrapped is not None and not isinstance(wrapped, bool):
+        raise GlasslibError(f"wrapped must be True or False, or None where it is not known, not {wrapped!r}")
+    form = _format(path)
+    _meaningful(path, form, interval, timestep, species)
+    if form == "h5md":
+        return read_h5md(path, _symbols(species), interval, wrapped)
     try:
-        with open(path, "rb") as stream:
-            head = stream.read(64)
-    except OSError as error:
-        raise GlasslibError(f"cannot read {path}: {error.strerror}") from None
-    if head.startswith(b"\x89HDF"):
-        if timestep is not None:
-            raise GlasslibError(f"{path} is no LAMMPS dump: timestep has no meaning for it, leave it out")
-        return read_h5md(path, _symbols(species), interval)
-    try:
-        trajectory = _read(path, head, interval, timestep, _symbols(species))
+        if form == "lammps":
+            trajectory = read_lammps(path, timestep, _symbols(species), wrapped)
+        else:
+            trajectory = _read_ase(path, form, interval, wrapped)
     except GlasslibError as error:  # of the checks that do not know where the numbers come from
         raise error if str(path) in str(error) else GlasslibError(f"{path}: {error}") from None
     trajectory.path = path
     return trajectory
 
 
-def _read(path, head, interval, timestep, species):
-    """Trajectory of a file that begins with the bytes `head`, see read()."""
-    if head.startswith(b"ITEM:"):
-        if interval is not None:
-            raise GlasslibError(f"{path} is a LAMMPS dump, which gives steps: pass timestep (fs) in place of interval")
-        return read_lammps(path, timestep, species)
-    for name, value in (("timestep", timestep), ("species", species)):
-        if value is not None:
-            raise GlasslibError(f"{path} is no LAMMPS dump: {name} has no meaning for it, leave it out")
-    if head.startswith(b"- of Ulm") or path.suffix in (".xyz", ".extxyz"):
-        if not head.startswith(b"- of Ulm"):
-            checked_xyz(path)
-        images = _ase_images(path, "traj" if head.startswith(b"- of Ulm") else "extxyz")
-        time = None if interval is None else np.arange(len(images)) * float(interval)
-        try:
-            return from_images(Trajectory, images, time)
-        except (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise GlasslibError(f"{path} is damaged ({str(error)[:120]}): restore it or run it again") from None
+def _format(path):
+    """ "h5md", "lammps", "traj" or "extxyz", by the first bytes of a file and, for the last, its name."""
+    regular(path)
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(64)
+    except OSError as error:
+        raise GlasslibError(f"cannot read {path}: {error.strerror}") from None
+    for signature, form in SIGNATURES.items():
+        if head.startswith(signature):
+            return form
+    if head.startswith(b"\x1f\x8b"):
+        raise GlasslibError(f"{path} is compressed: unpack it first (gunzip -k {path.name})")
+    if path.suffix in (".xyz", ".extxyz"):
+        return "extxyz"
     raise GlasslibError(
         f"{path} is neither H5MD, a LAMMPS text dump, an ASE .traj nor an .xyz/.extxyz: convert it to one of them"
     )
+
+
+def _meaningful(path, form, interval, timestep, species):
+    """Refuse options that mean nothing for a format."""
+    if form == "lammps" and interval is not None:
+        raise GlasslibError(f"{path} is a LAMMPS dump, which gives steps: pass timestep (fs) in place of interval")
+    if form != "lammps" and timestep is not None:
+        raise GlasslibError(f"{path} is no LAMMPS dump: timestep has no meaning for it, leave it out")
+    if form not in ("lammps", "h5md") and species is not None:
+        raise GlasslibError(f"{path} names its species: leave out species")
+
+
+def _read_ase(path, form, interval, wrapped):
+    """Trajectory of an ASE .traj or an extended XYZ, see read()."""
+    if form == "extxyz":
+        checked_xyz(path)
+    images = _ase_images(path, form)
+    try:
+        time = None
+        if interval is not None:
+            time = np.arange(len(images)) * float(interval)
+            if all("time" in image.info for image in images):
+                time = _agreed(path, _times(images), time, "interval")
+        return from_images(Trajectory, images, time, wrapped)
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise GlasslibError(f"{path} is damaged ({str(error)[:120]}): restore it or run it again") from None
+
+
+def _agreed(path, said, given, option):
+    """The times that a file says, ps; GlasslibError where those of an option differ by more than rounding."""
+    steps, wanted = np.diff(said), np.diff(given)
+    wrong = ~np.isclose(steps, wanted, rtol=ROUNDED, atol=0)
+    if wrong.any():
+        k = int(np.argmax(wrong))
+        raise GlasslibError(
+            f"{path} says its own times, {steps[k]:g} ps from frame {k} to the next, but {option} makes it {wanted[k]:g} ps: leave out {option}, or take "
+            "the times out of the file"
+        )
+    return said
 
 
 def _symbols(species):
@@ -117,19 +158,21 @@ def from_images(cls, images, time=None, wrapped=None, **options):
             raise GlasslibError(
                 "the frames do not say their time: give `time` (ps), or `interval` in read() (--interval of glasslib analyse)"
             )
-        try:
-            time = [float(image.info.get("time", 0.0)) for image in images]
-        except (TypeError, ValueError, OverflowError):
-            raise GlasslibError("the time of a frame is no number: set info['time'] in ps") from None
+        time = _times(images)
     positions = np.array([image.positions for image in images])
     fractional = np.linalg.solve(cells.transpose(0, 2, 1), positions.transpose(0, 2, 1)).transpose(0, 2, 1)
     periodic = images[0].pbc if images[0].pbc.any() else True  # a cell without directions is a periodic one
-    if wrapped is None:
-        inside = (fractional > -1e-5).all() and (fractional < 1 + 1e-5).all()
-        wrapped = bool(inside or crossings(fractional, periodic)[0].any())
-    if wrapped:
+    if are_wrapped(fractional, periodic) if wrapped is None else wrapped:
         positions = unwrap(fractional, periodic) @ cells
     return cls(positions, species, cells, time, **options)
+
+
+def _times(images):
+    """Times that images say, ps [frames]; zero where one says nothing."""
+    try:
+        return np.array([float(image.info.get("time", 0.0)) for image in images])
+    except (TypeError, ValueError, OverflowError):
+        raise GlasslibError("the time of a frame is no number: set info['time'] in ps") from None
 
 
 def _ase_images(path, form):
@@ -143,7 +186,7 @@ def _ase_images(path, form):
         ) from None
 
 
-def read_lammps(path, timestep=None, species=None):
+def read_lammps(path, timestep=None, species=None, wrapped=None):
     """Read a LAMMPS text dump (units metal or real: Å), see read()."""
     frames, units = [], None  # units are written once and hold for all frames after
     with open(path, errors="replace") as stream:
@@ -165,6 +208,8 @@ def read_lammps(path, timestep=None, species=None):
     step = np.array([frame["step"] for frame in frames])
     if all(frame["time"] is not None for frame in frames):
         time = np.array([frame["time"] for frame in frames])
+        if timestep is not None:
+            time = _agreed(path, time, step * float(timestep) * 1e-3, "timestep")
     elif timestep is not None:
         time = step * float(timestep) * 1e-3
     elif len(frames) == 1:
@@ -176,7 +221,10 @@ def read_lammps(path, timestep=None, species=None):
         )
     cells = np.array([frame["cell"] for frame in frames])
     positions = np.array([frame["fractional"] for frame in frames])
-    if not all(frame["unwrapped"] for frame in frames):
+    unwrapped = all(frame["unwrapped"] for frame in frames)
+    if unwrapped and wrapped:
+        raise GlasslibError(f"{path} says itself how its positions are unwrapped: leave out wrapped")
+    if not unwrapped and wrapped is not False:
         positions = unwrap(positions)
     attrs = {} if timestep is None else {"timestep": float(timestep)}
     return Trajectory(positions @ cells, frames[0]["symbols"], cells, time, step=step, attrs=attrs)
@@ -227,8 +275,9 @@ def _lammps_frame(stream, species, units):
                     raise ValueError(f"ITEM: {item} is missing")
             rows = []
             for _ in range(count):
-                rows.append(stream.readline().split())
-                if len(rows[-1]) != len(names):
+                line = stream.readline()
+                rows.append(line.split())
+                if len(rows[-1]) != len(names) or not line.endswith("\n"):
                     raise ValueError("the file ends within a frame")
             columns = dict(zip(names, zip(*rows, strict=True), strict=True))
             return frame | {"units": units} | _lammps_atoms(columns, frame["cell"], origin, species)
@@ -278,7 +327,9 @@ def _lammps_atoms(columns, cell, origin, species):
 
 def _lammps_symbols(columns, species):
     labels = columns.get("type", [])
-    if species is None and labels and all(label in chemical_symbols[1:] for label in labels):  # of LAMMPS's `labelmap`
+    if labels and all(label in chemical_symbols[1:] for label in labels):  # of LAMMPS's `labelmap`
+        if species is not None:
+            raise GlasslibError("types are labelled by their symbols: leave species out")
         return labels
     if species is None and "element" in columns:
         return columns["element"]

@@ -5,18 +5,15 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from ase.data import atomic_masses, chemical_symbols
 
-from ..errors import GlasslibError, shown
+from ..errors import GlasslibError
 from ..files import regular
+from .h5md_atoms import Sorted, changing_ids, species_of, values_of
+from .h5md_parts import LENGTH, TIME, dataset_of, part_of, spaced, text_of, unit_of
 from .trajectory import Trajectory, check_finite, checked_cell, checked_step
 from .wrapping import image_flags
 
 MOST_ATOMS, MOST_FRAMES = 20_000_000, 50_000_000
-RATIO = 1100  # bytes that a dataset may declare for each byte of its file: deflate reaches 1032
-MOST_LINKS = 20  # by name, one leading to the next
-LENGTH = {"Angstrom": 1.0, "angstrom": 1.0, "A": 1.0, "Å": 1.0, "nm": 10.0, "pm": 0.01}  # in Å
-TIME = {"ps": 1.0, "fs": 1e-3, "ns": 1e3, "us": 1e6, "s": 1e12, "second": 1e12}  # in ps
 
 
 class Lazy:
@@ -81,12 +78,14 @@ class Lazy:
         return values if self._atoms is None else values[:, self._atoms]
 
 
-def read_h5md(path, species=None, interval=None):
+def read_h5md(path, species=None, interval=None, wrapped=None):
     """Open an H5MD file of this library or another (positions with `image` flags, fixed time steps, nm and fs are understood).
 
     A file of another program without `image` flags is read through once: where atoms jump by more than half a cell vector between two
     frames, positions are wrapped and are unwrapped by the minimum image. Files of glasslib are unwrapped; their frames may lie far apart.
-    `species` are the symbols of atom types 1, 2, … where the file numbers its species, `interval` the ps between frames where it gives no time.
+    Atoms that are stored in another order in each frame are put in the order of their ids. `species` are the symbols of atom types 1, 2, …
+    where the file numbers its species, or of all atoms where it has none; `interval` the ps between frames where it gives no time,
+    `wrapped` as of `read`.
     """
     path = Path(path)
     regular(path)
@@ -100,7 +99,7 @@ def read_h5md(path, species=None, interval=None):
                 ) from None
         raise GlasslibError(f"{path} is not a complete HDF5 file: restore it or run it again") from None
     try:
-        return _read(file, path, species, interval)
+        return _read(file, path, species, interval, wrapped)
     except GlasslibError:
         file.close()
         raise
@@ -120,9 +119,9 @@ def read_h5md(path, species=None, interval=None):
         ) from None
 
 
-def _read(file, path, symbols, interval):
+def _read(file, path, symbols, interval, wrapped):
     name = _group_name(file, path)
-    position = _dataset(file, f"{name}/position/value", path)
+    position = dataset_of(file, f"{name}/position/value", path)
     if position.ndim != 3 or position.shape[2] != 3 or 0 in position.shape or position.dtype.kind != "f":
         raise GlasslibError(
             f"{path}: {position.name} must be real numbers [frames, atoms, 3], not {list(position.shape)}"
@@ -130,8 +129,8 @@ def _read(file, path, symbols, interval):
     frames, atoms, _ = position.shape
     if atoms > MOST_ATOMS or frames > MOST_FRAMES:
         raise GlasslibError(f"{path}: {frames} frames of {atoms} atoms are more than a trajectory may have")
-    step = _regular(file, f"{name}/position/step", frames, path)
-    time = _regular(file, f"{name}/position/time", frames, path)
+    step = spaced(file, f"{name}/position/step", frames, path)
+    time = spaced(file, f"{name}/position/time", frames, path)
     if time is None and interval is None:
         raise GlasslibError(f"{path}: {name}/position/time is missing: pass interval, the ps between frames")
     if time is not None and interval is not None:
@@ -139,25 +138,31 @@ def _read(file, path, symbols, interval):
     if time is None:
         time = np.arange(frames) * float(interval)
     else:
-        time = time * _scale(_dataset(file, f"{name}/position/time", path), TIME, path)
+        time = time * unit_of(dataset_of(file, f"{name}/position/time", path), TIME, path)
     cell = _cells(file, name, frames, path)
-    image = None if _part(file, f"{name}/image/value", path) is None else _dataset(file, f"{name}/image/value", path)
-    if image is not None and image.shape != position.shape:
-        raise GlasslibError(f"{path}: {image.name} has another shape than the positions")
-    masses = None if _part(file, f"{name}/mass", path) is None else _dataset(file, f"{name}/mass", path)
-    if masses is not None and masses.shape != (atoms,):
-        raise GlasslibError(f"{path}: {masses.name} must have {atoms} values, not the shape {list(masses.shape)}")
-    masses = None if masses is None else masses[()]
-    scale = _scale(position, LENGTH, path)
+    ids = changing_ids(file, name, (frames, atoms), path)
+    image = None
+    if part_of(file, f"{name}/image/value", path) is not None:
+        image = dataset_of(file, f"{name}/image/value", path)
+        if image.shape != position.shape:
+            raise GlasslibError(f"{path}: {image.name} has another shape than the positions")
+    masses, _ = values_of(file, f"{name}/mass", (frames, atoms), ids, path)
+    species = species_of(file, name, (frames, atoms), ids, path, symbols, masses)
+    scale = unit_of(position, LENGTH, path)
+    if ids is not None:
+        position, image = Sorted(position, ids), None if image is None else Sorted(image, ids)
     try:
         cell = checked_cell(cell, frames)
         step = None if step is None else checked_step(step.astype(np.int64), frames)
         part = Lazy(position, scale, str(path), image=image, cells=cell)
         trajectory = Trajectory(
-            part, _species(file, name, atoms, path, symbols, masses), cell, time, step=step, masses=masses, attrs=_attributes(file, path), log=_log(file, path)
+            part, species, cell, time, step=step, masses=masses, attrs=_attributes(file, path), log=_log(file, path)
         )  # fmt: skip
-        if image is None and not _ours(file, path):
-            image = image_flags(trajectory, _periodic(file, name, path))
+        unwrapped = image is not None or _ours(file, path)
+        if unwrapped and wrapped:
+            raise GlasslibError(f"{path} says itself how its positions are unwrapped: leave out wrapped")
+        if not unwrapped:
+            image = image_flags(trajectory, _periodic(file, name, path), wrapped)
             if image is not None:
                 trajectory.positions = Lazy(position, scale, str(path), image=image, cells=cell)
     except GlasslibError as error:
@@ -167,12 +172,12 @@ def _read(file, path, symbols, interval):
 
 
 def _group_name(file, path):
-    particles = _part(file, "particles", path)
+    particles = part_of(file, "particles", path)
     names = (
         [
             n
             for n in particles
-            if isinstance(part := _part(file, f"particles/{n}", path), h5py.Group) and "position" in part
+            if isinstance(part := part_of(file, f"particles/{n}", path), h5py.Group) and "position" in part
         ]
         if isinstance(particles, h5py.Group)
         else []
@@ -182,134 +187,32 @@ def _group_name(file, path):
     return f"particles/{'trajectory' if 'trajectory' in names else names[0]}"
 
 
-def _part(file, name, path):
-    """Object of that name, None where there is none: a file from outside must not make us read other files."""
-    part, pieces, links = file, name.split("/"), 0
-    while pieces:
-        piece, *pieces = pieces
-        link = part.get(piece, getlink=True) if isinstance(part, h5py.Group) else None
-        if isinstance(link, h5py.ExternalLink):
-            raise GlasslibError(f"{path}: {name} points to another file: refused")
-        if isinstance(link, h5py.SoftLink):
-            links += 1
-            if links > MOST_LINKS:
-                raise GlasslibError(f"{path}: {name} is a link that leads nowhere")
-            part = file if link.path.startswith("/") else part
-            pieces = [p for p in link.path.split("/") if p not in ("", ".")] + pieces
-            continue
-        part = None if link is None else part.get(piece)
-        if part is None:
-            return None
-    return part
-
-
-def _dataset(file, name, path):
-    part = _part(file, name, path)
-    if part is None:
-        raise GlasslibError(f"{path}: {name} is missing")
-    if not isinstance(part, h5py.Dataset):
-        raise GlasslibError(f"{path}: {name} must be a dataset")
-    if part.external or part.is_virtual:
-        raise GlasslibError(f"{path}: {name} points to another file: refused")
-    chunk = np.prod(part.chunks or (1,), dtype=float) * part.dtype.itemsize
-    if max(float(part.nbytes), chunk) > RATIO * max(path.stat().st_size, 10_000):
-        raise GlasslibError(
-            f"{path}: {name} declares {part.nbytes} bytes, more than the file can hold: restore it or run it again"
-        )
-    return part
-
-
-def _regular(file, name, frames, path):
-    """Values of step or time [frames]: as stored, or from a fixed increment (a scalar with an optional attribute `offset`)."""
-    if _part(file, name, path) is None:
-        return None
-    dataset = _dataset(file, name, path)
-    if dataset.dtype.kind not in "fiu":
-        raise GlasslibError(f"{path}: {name} must hold numbers, not {dataset.dtype}")
-    if dataset.shape == ():
-        return dataset.attrs.get("offset", 0) + dataset[()] * np.arange(frames)
-    if dataset.shape != (frames,):
-        raise GlasslibError(
-            f"{path}: {name} has the shape {list(dataset.shape)} for {frames} frames: restore the file or run it again"
-        )
-    return dataset[()]
-
-
-def _scale(dataset, known, path):
-    unit = _text(dataset.attrs.get("unit"))
-    if not isinstance(unit, str) or unit not in known:
-        raise GlasslibError(
-            f"{path}: unit {shown(unit)} of {dataset.name} is not among {', '.join(known)}: set its attribute 'unit'"
-        )
-    return known[unit]
-
-
 def _cells(file, name, frames, path):
-    edges = _part(file, f"{name}/box/edges", path)
+    edges = part_of(file, f"{name}/box/edges", path)
     fixed = isinstance(edges, h5py.Dataset)
-    dataset = _dataset(file, f"{name}/box/edges" if fixed else f"{name}/box/edges/value", path)
+    dataset = dataset_of(file, f"{name}/box/edges" if fixed else f"{name}/box/edges/value", path)
     leading = () if fixed else (frames,)
     if dataset.shape not in ((*leading, 3), (*leading, 3, 3)):
         raise GlasslibError(f"{path}: {dataset.name} must have the shape {[*leading, 3, 3]}, not {list(dataset.shape)}")
-    unit = dataset if "unit" in dataset.attrs else _dataset(file, f"{name}/position/value", path)
-    values = dataset[()] * _scale(unit, LENGTH, path)
+    unit = dataset if "unit" in dataset.attrs else dataset_of(file, f"{name}/position/value", path)
+    values = dataset[()] * unit_of(unit, LENGTH, path)
     return values[..., None] * np.eye(3) if dataset.ndim == len(leading) + 1 else values
 
 
 def _ours(file, path):
     """Whether glasslib wrote the file."""
-    creator = _part(file, "h5md/creator", path)
-    return creator is not None and _text(creator.attrs.get("name")) == "glasslib"
+    creator = part_of(file, "h5md/creator", path)
+    return creator is not None and text_of(creator.attrs.get("name")) == "glasslib"
 
 
 def _periodic(file, name, path):
     """Directions in which the cell is periodic: all of which the file does not say "none"."""
-    words = [_text(word) for word in np.ravel(_part(file, f"{name}/box", path).attrs.get("boundary", "periodic"))]
+    words = [text_of(word) for word in np.ravel(part_of(file, f"{name}/box", path).attrs.get("boundary", "periodic"))]
     return np.array([word != "none" for word in (words * 3 if len(words) == 1 else words)])
 
 
-def _text(value):
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
-
-
-def _species(file, name, atoms, path, given, masses):
-    dataset = _dataset(file, f"{name}/species", path)
-    if dataset.shape not in ((atoms,), (1, atoms)):
-        raise GlasslibError(f"{path}: {dataset.name} must have {atoms} values")
-    values = dataset[()].reshape(-1)
-    names = h5py.check_enum_dtype(dataset.dtype)
-    if given is not None and (names or values.dtype.kind not in "iu"):
-        raise GlasslibError(f"{path} names its species: leave out species")
-    if given is not None:
-        if not 0 < values.min() <= values.max() <= len(given):
-            raise GlasslibError(
-                f"{path}: atom types {values.min()} to {values.max()} but {len(given)} species: one for each type"
-            )
-        return [given[int(v) - 1] for v in values]
-    if names:
-        symbols = {number: symbol for symbol, number in names.items()}
-        return [symbols.get(int(v), "?") for v in values]
-    if dataset.dtype.kind in "iu":  # identifiers, says the standard: atomic numbers or types
-        _check_numbers(values, masses, path)
-        return [chemical_symbols[int(v)] if 0 < v < len(chemical_symbols) else "?" for v in values]
-    return [v.decode() if isinstance(v, bytes) else str(v) for v in values]
-
-
-def _check_numbers(values, masses, path):
-    """Refuse species that are numbered in another way than by atomic number."""
-    if masses is not None:
-        near = np.abs(atomic_masses[np.clip(values, 0, len(atomic_masses) - 1)] - masses) < 0.5
-        wrong = not near.all()
-    else:
-        wrong = np.array_equal(np.unique(values), np.arange(1, len(np.unique(values)) + 1))
-    if wrong:
-        raise GlasslibError(
-            f"{path} numbers its species by type, not by atomic number: pass species, the symbols of types 1, 2, … (--species)"
-        )
-
-
 def _attributes(file, path):
-    group = _part(file, "parameters/glasslib", path)
+    group = part_of(file, "parameters/glasslib", path)
     if group is None:
         return {}
     attributes = json.loads(group.attrs.get("attributes", "{}"))
@@ -319,7 +222,7 @@ def _attributes(file, path):
 
 
 def _log(file, path):
-    group = _part(file, "parameters/glasslib/log", path)
+    group = part_of(file, "parameters/glasslib/log", path)
     return (
-        {} if group is None else {name: _dataset(file, f"parameters/glasslib/log/{name}", path)[()] for name in group}
+        {} if group is None else {name: dataset_of(file, f"parameters/glasslib/log/{name}", path)[()] for name in group}
     )

@@ -1,9 +1,11 @@
 """The trajectory that every observable takes."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers
 
-from ..errors import GlasslibError
+from ..errors import GlasslibError, shown
 
 BLOCK_BYTES = 64_000_000  # of float64 positions that `blocks` holds at a time
 
@@ -43,7 +45,7 @@ class Trajectory:
 
     def __init__(self, positions, species, cell, time, *, step=None, masses=None, attrs=None, log=None):
         lazy = hasattr(positions, "read_frames")
-        positions = positions if lazy else np.asarray(positions)
+        positions = positions if lazy else _array("positions", positions)
         if positions.ndim != 3 or positions.shape[2] != 3 or 0 in positions.shape:
             raise GlasslibError(f"positions must have the shape [frames, atoms, 3], not {list(positions.shape)}")
         if not lazy:
@@ -58,11 +60,10 @@ class Trajectory:
         self.time = checked_time(time, frames)
         self.cell = checked_cell(cell, frames)
         self.step = None if step is None else checked_step(step, frames)
-        self._masses = None if masses is None else np.asarray(masses, float)
+        self._masses = None if masses is None else _array("masses", masses, float)
         if masses is not None and (self._masses.shape != (atoms,) or not (self._masses > 0).all()):
             raise GlasslibError(f"masses must be {atoms} positive numbers, one for each atom")
-        self.attrs = dict(attrs or {})
-        self.log = {name: np.asarray(values) for name, values in (log or {}).items()}
+        self.attrs, self.log = dict(_mapping("attrs", attrs)), checked_log(log)
         self.path = None
 
     @classmethod
@@ -91,7 +92,8 @@ class Trajectory:
             ps; default: `info["time"]` (ps) of the images, or 1 ps a frame where there is one frame only.
         options
             As of Trajectory; and `wrapped`, whether positions are wrapped (default: whether all atoms lie inside the cell, or one jumps
-            by more than half a cell vector between two frames). False keeps positions as they are.
+            by more than half a cell vector between two frames; an error where one jumps and those of a frame reach over more than a
+            cell). False keeps positions as they are.
         """
         from .foreign import from_images
 
@@ -264,7 +266,10 @@ def check_finite(positions, where="positions"):
 
 def checked_species(species, atoms):
     """Symbols as an array of str [atoms]."""
-    species = np.asarray(list(species), dtype=str)
+    try:
+        species = np.asarray(list(species), dtype=str)
+    except (TypeError, ValueError):
+        raise GlasslibError(f"species must be the symbols of {atoms} atoms, not {shown(species)}") from None
     if species.shape != (atoms,):
         raise GlasslibError(f"species must name {atoms} atoms, not {species.size}")
     for symbol in np.unique(species).tolist():
@@ -275,7 +280,7 @@ def checked_species(species, atoms):
 
 def checked_time(time, frames):
     """Times as float64 [frames], strictly increasing."""
-    time = np.asarray(time, dtype=np.float64)
+    time = _array("time", time, np.float64)
     if time.shape != (frames,):
         raise GlasslibError(f"time must have {frames} values, one for each frame, not shape {list(time.shape)}")
     if not np.isfinite(time).all() or not (np.diff(time) > 0).all():
@@ -293,12 +298,40 @@ def checked_step(step, frames):
 
 def checked_cell(cell, frames):
     """Cell as float64 [3, 3], or [frames, 3, 3] where it changes."""
-    cell = np.asarray(cell, dtype=np.float64)
+    cell = _array("cell", cell, np.float64)
     if cell.shape not in ((3, 3), (frames, 3, 3)):
         raise GlasslibError(f"cell must have the shape [3, 3] or [{frames}, 3, 3], not {list(cell.shape)}")
     if not np.isfinite(cell).all() or not (np.abs(np.linalg.det(cell)) > 1e-6).all():
         raise GlasslibError("cell must be finite with a volume above zero: give the periodic cell in Å")
     return cell if cell.ndim == 2 else collapsed(cell)
+
+
+def checked_log(log):
+    """Observables as arrays [entries, …], all with as many entries; those of the end of a run, named final_…, have shapes of their own."""
+    log = {name: _array(f"log: {name}", values) for name, values in _mapping("log", log).items()}
+    for name, values in log.items():
+        if values.dtype.kind not in "fiub":
+            raise GlasslibError(f"log: {name} must be numbers, not {values.dtype}")
+    lengths = {name: values.shape[:1] for name, values in log.items() if not str(name).startswith("final_")}
+    if len(set(lengths.values())) > 1 or () in lengths.values():
+        found = ", ".join(f"{name} has {length[0] if length else 'no'}" for name, length in lengths.items())
+        raise GlasslibError(f"log: every observable needs as many entries as there are times, but {found}")
+    return log
+
+
+def _mapping(name, values):
+    """A mapping, empty for None."""
+    if values is not None and not isinstance(values, Mapping):
+        raise GlasslibError(f"{name} must be a mapping of names to values, not {shown(values)}")
+    return values or {}
+
+
+def _array(name, values, dtype=None):
+    """Values as an array; GlasslibError that names them where they are ragged, or no numbers where these are wanted."""
+    try:
+        return np.asarray(values, dtype)
+    except (TypeError, ValueError):
+        raise GlasslibError(f"{name} must be an array of numbers, not {shown(values)}") from None
 
 
 def collapsed(cell):

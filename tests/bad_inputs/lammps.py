@@ -1,5 +1,6 @@
 """LAMMPS dumps, ASE trajectories, extended XYZ without labels, and files of no known format."""
 
+import gzip
 import pickle
 
 from .common import JUNK, Case, pipe
@@ -8,6 +9,7 @@ HEAD = "ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n3\nITEM: BOX BOUNDS pp pp
 ROWS = "1 O 1 1 1\n2 Na 4 4 4\n3 Si 7 7 7\n"
 GOOD = HEAD.format(step=0) + ROWS + HEAD.format(step=10) + ROWS
 XYZ = '2\nLattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3 time=0 pbc="T T T"\nO 1 1 1\nO 4 4 4\n'
+LATER = XYZ.replace("time=0", "time=0.1")
 
 
 def swapped(old, new, count=1):
@@ -28,6 +30,8 @@ def ulm(path):
 LAMMPS = {
     "cut within a frame": ("within a frame", GOOD[: -len("3 Si 7 7 7\n")]),
     "cut in the header": ("truncated", GOOD[:30]),
+    "cut within the last number": ("truncated", GOOD.replace("7 7 7\n", "7 7 7.25\n")[:-2]),
+    "cut before the last line feed": ("truncated", GOOD[:-1]),
     "no atoms": ("0 atoms", swapped("ATOMS\n3\n", "ATOMS\n0\n")),
     "number of atoms below zero": ("-3 atoms", swapped("ATOMS\n3\n", "ATOMS\n-3\n")),
     "a trillion atoms": ("atoms", swapped("ATOMS\n3\n", "ATOMS\n1000000000000\n")),
@@ -63,15 +67,18 @@ FOREIGN = {
     "binary junk": ("neither", JUNK),
     "a pickle": ("neither", pickle.dumps({"positions": [1]})),
     "a named pipe": ("device", pipe),
+    "compressed": ("unpack it first (gunzip -k bad.bin)", gzip.compress(GOOD.encode())),
     "a trajectory of ASE cut in two": ("truncated", ulm),
     "the name of a format, then junk": ("truncated", b"- of UlmASE-Trajectory" + JUNK),
 }
 IMAGES = {
     "no cell": ("cell", XYZ.replace('Lattice="9 0 0 0 9 0 0 0 9" ', "").replace("T T T", "F F F")),
     "position not a number": ("finite", XYZ.replace("4 4 4", "4 nan 4")),
-    "other atoms in the second frame": ("other atoms", XYZ + XYZ.replace("O 4", "Na 4")),
+    "other atoms in the second frame": ("other atoms", XYZ + LATER.replace("O 4", "Na 4")),
     "a trillion atoms declared": ("declares", XYZ.replace("2\n", "1000000000000\n", 1)),
     "cut within a frame": ("truncated", XYZ[: -len("O 4 4 4\n")]),
+    "cut within the last number": ("truncated", XYZ.replace("4 4 4", "4 4 4.25")[:-2]),
+    "times that contradict the interval": ("leave out interval", XYZ + XYZ.replace("time=0", "time=0.2")),
     "not UTF-8": ("bad.xyz", XYZ.encode().replace(b"O 1", b"\xff\xfe 1")),
 }
 CASES = (
