@@ -127,7 +127,9 @@ def checked_xyz(path):
             if word.isdecimal() and (len(word) > 18 or int(word) > most):
                 raise GlasslibError(f"{path}, line {number} declares {word[:20]} atoms, more than the file can hold")
     if line.strip() and not line.endswith("\n"):
-        raise GlasslibError(f"{path} is truncated (it ends within a line): restore it or run it again")
+        raise GlasslibError(
+            f"{path} is truncated (it ends within a line): restore it or, if nothing is missing, end its last line"
+        )
 
 
 def read_json(path, limit=50_000_000):
