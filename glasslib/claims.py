@@ -209,17 +209,19 @@ def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
 
 
 def with_bounds(ratios, lower, composition):
-    """{temperature: (ratio, error)} of a composition, with the highest lower bound of the states colder than all others, if it exceeds the coldest of them.
+    """{temperature: (ratio, error)} of a composition, with the lower bound of the next colder state that has one above the coldest of them.
 
-    A bound that is exceeded by what is known of a hotter state tells nothing. Its relative error is taken to be the largest of the others.
+    A bound that is exceeded by what is known of a hotter state tells nothing, and one of a state far colder asks for little where the ratio should be
+    high. Its relative error is taken to be the largest of the others.
     """
     known = {t: v for (name, t), v in ratios.items() if name == composition and np.isfinite(v[1])}
     if known:
         coldest, worst = min(known), max(e / v for v, e in known.values())
-        colder = {t: v for (name, t), v in lower.items() if name == composition and t < coldest}
-        highest = max(colder, key=colder.get, default=None)
-        if highest is not None and colder[highest] > known[coldest][0]:
-            known[highest] = colder[highest], worst * colder[highest]
+        colder = {
+            t: v for (name, t), v in lower.items() if name == composition and t < coldest and v > known[coldest][0]
+        }
+        if colder:
+            known[max(colder)] = colder[max(colder)], worst * colder[max(colder)]
     return known
 
 

@@ -70,7 +70,13 @@ def test_one_temperature_leaves_the_trend_open():
 
 def test_a_lower_bound_counts_for_the_trend_where_it_is_colder_and_higher():
     ratios = {("NS2", 2500.0): (30.0, 3.0), ("NS2", 3000.0): (14.0, 0.7), ("NS4", 2000.0): (9.0, 1.0)}
-    low = {("NS2", 2000.0): 50.0, ("NS2", 1500.0): 20.0, ("NS2", 2700.0): 90.0, ("NS4", 1500.0): 8.0}
+    low = {
+        ("NS2", 2000.0): 50.0,
+        ("NS2", 1500.0): 20.0,
+        ("NS2", 1200.0): 60.0,
+        ("NS2", 2700.0): 90.0,
+        ("NS4", 1500.0): 8.0,
+    }
     found = claims.with_bounds(ratios, low, "NS2")
     assert found == {2500.0: (30.0, 3.0), 3000.0: (14.0, 0.7), 2000.0: (50.0, 5.0)}
     assert claims.with_bounds(ratios, low, "NS4") == {2000.0: (9.0, 1.0)}
