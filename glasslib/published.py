@@ -72,17 +72,18 @@ def incoherent(times, composition="NS2"):
             f"Silicon relaxes in no run of {composition}, or not at {MATRIX_Q:g} Å⁻¹ where it was computed.",
             NOT_RESOLVED,
         )
-    state = min(known, key=lambda s: s[1])
+    with_error = {s: v for s, v in known.items() if np.isfinite(v[1])}
+    state = min(with_error or known, key=lambda s: s[1])
     grows = trend({s[1]: v for s, v in known.items()})[2] < CHANCE
     text = f"{number(*known[state])} in {state_name(state)} at {MATRIX_Q:g} Å⁻¹" + (
-        f", growing on cooling ({span(known)})." if grows else "."
+        f", growing on cooling ({span(with_error)})." if grows else "."
     )
     value, spread = known[state]
     if RELAXATION_RATIO / FACTOR < value - SIGMAS * spread and value + SIGMAS * spread < RELAXATION_RATIO * FACTOR:
         return Finding(text, AGREES)
-    colder = grows and value + SIGMAS * spread < RELAXATION_RATIO  # below it, and on the way there
-    beyond = value - SIGMAS * spread > RELAXATION_RATIO * FACTOR
-    return Finding(text, DIFFERS if colder or beyond else NOT_RESOLVED)
+    return Finding(
+        text, DIFFERS if value - SIGMAS * spread > RELAXATION_RATIO * FACTOR else NOT_RESOLVED
+    )  # below: it may be too hot
 
 
 def coherent(times, composition="NS2"):
