@@ -200,8 +200,12 @@ def decoupling(times, slow="Si", fast="Na", q=MATRIX_Q):
             f"At {CHANNEL_Q:g} Å⁻¹, where sodium's function falls by diffusion rather than by rattling: {number(*long[cold])} in {state_name(cold)}."
         )
     if known:
-        grown = ", ".join(f"{c} ({chance(p)})" for c, p in known.items())
-        text.append(f"It grows on cooling in {', '.join(rising) or 'none'} of {grown}.")
+        sure, unsure = (
+            ", ".join(f"{c} ({chance(p)})" for c, p in known.items() if (c in rising) == which)
+            for which in (True, False)
+        )
+        text += [f"It grows on cooling in {sure}."] if sure else []
+        text += [f"Whether it grows on cooling cannot be told in {unsure}."] if unsure else []
     if all(above) and rising and not falling:
         return Finding(" ".join(text), SUPPORTED)
     nowhere = bool(level) and all(level) and not lower
