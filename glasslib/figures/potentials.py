@@ -2,7 +2,7 @@
 
 import numpy as np
 import seaborn as sns
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, SymmetricalLogLocator
 
 from .theme import DASHES, GREY, SPECIES, colour, compositions, legend, ordered, panels
 
@@ -185,6 +185,8 @@ def dimers(distances, scans):
             ax.plot(distances, np.asarray(energies) - energies[-1], color=hue)
         ax.set_xlabel("distance (Å)")
     axes[0, 0].set(yscale="symlog", ylabel="energy (eV)", title="whole range", xlim=(distances[0], 3))
+    axes[0, 0].yaxis.set_major_locator(SymmetricalLogLocator(base=1e3, linthresh=1.0))
+    axes[0, 0].yaxis.set_minor_locator(NullLocator())
     axes[0, 1].set(ylim=(-12, 12), title="around the bonds", xlim=(1.0, distances[-1]))
     legend(figure, dict(zip(scans, hues, strict=True)))
     return figure
