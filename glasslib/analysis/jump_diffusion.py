@@ -6,7 +6,7 @@ from scipy.optimize import least_squares
 Q = 0.06 * np.arange(1, 301)  # 1/Å: to where the rattle has damped everything, fine enough for displacements up to 50 Å
 NAMES = ("length", "jumps", "spread", "narrow", "wide", "share")
 LOWEST = (0.5, 0.0, 0.0, 0.05, 0.05, 0.0)  # Å, number, Å, Å, Å, fraction
-HIGHEST = (6.0, 20.0, 1.5, 1.0, 2.0, 1.0)
+HIGHEST = (6.0, 4.0, 1.5, 1.0, 2.0, 1.0)  # after more than four jumps no single one is seen
 STARTS = ((2.0, 0.3, 0.5, 0.35, 0.6, 0.4), (3.0, 1.0, 0.5, 0.35, 0.6, 0.4))
 FAR, FEW = 1.5, 0.01  # Å, and the share of atoms beyond it from which on there is anything to fit
 

@@ -144,12 +144,11 @@ def jumps(results, species, *, title=None):
             axes[row, names.index(composition)].errorbar(
                 one.time, one[variable], one[f"{variable}_sem"], color=colours[temperature], marker="o", ms=3.5, capsize=2, lw=1.1
             )  # fmt: skip
+    time = np.array([0.1, 100.0])
     for ax, name in zip(axes[0], names, strict=True):
         ax.set_title(name, fontweight="bold", color=GREY)
-        low, high = ax.get_xlim()
-        time = np.geomspace(max(low, 1e-3), high, 2)
-        ax.plot(time, 0.1 * time, color=GREY, lw=0.8, ls=":", scalex=False, scaley=False)
-        ax.set(xscale="log", yscale="log")
+        ax.plot(time, 0.1 * time, color=GREY, lw=0.8, ls=":")
+        ax.set(xscale="log", yscale="log", xlim=time, ylim=(0.05, 5))
     for ax in axes[1]:
         ax.set(xlabel="lag time (ps)", ylim=(0, 5))
     axes[0, 0].set_ylabel("jumps of an atom")
