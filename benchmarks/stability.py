@@ -10,18 +10,17 @@ the same weights (`--seen`) has held for longer is not run again: its line is th
 """
 
 import argparse
-import itertools
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from ase.data import atomic_numbers
-from vesin import NeighborList
+from ase.neighborlist import neighbor_list
 
 from glasslib import Trajectory, dynamics, load_potential
 from glasslib.errors import StoppedError
 from glasslib.files import atomic
 from glasslib.potential import files
+from glasslib.reference.active import closest_pairs
 
 COMPOSITIONS = "SiO2", "NS6", "NS4", "NS3", "NS2", "NS"
 TEMPERATURES = 300, 1500, 2500, 3500  # K
@@ -53,23 +52,13 @@ def stages(temperature, last, timestep):
 
 def closest(trajectory):
     """Shortest distance of each pair of species in any frame (Å), and the mean number of oxygens bound to silicon in the last one."""
-    symbols = trajectory.species
-    numbers = np.array([atomic_numbers[symbol] for symbol in symbols])
-    code = {
-        "-".join(sorted(pair)): np.prod([atomic_numbers[s] for s in pair])
-        for pair in itertools.product("O Na Si".split(), repeat=2)
-    }
-    shortest, bonds = dict.fromkeys(PAIRS, np.inf), 0
+    shortest = dict.fromkeys(PAIRS, np.inf)
     for frame in range(trajectory.n_frames):
-        atoms = trajectory.atoms(frame)
-        i, j, d = NeighborList(cutoff=4.0, full_list=False).compute(
-            points=atoms.positions, box=atoms.cell.array, periodic=True, quantities="ijd"
-        )
-        kind = numbers[i] * numbers[j]
-        for pair in PAIRS:
-            shortest[pair] = min(shortest[pair], d[kind == code[pair]].min(initial=np.inf))
-        bonds = np.count_nonzero((kind == code["O-Si"]) & (d < BOND))
-    return shortest, bonds / np.count_nonzero(symbols == "Si")
+        for pair, (distance, *_) in closest_pairs(trajectory.atoms(frame), 4.0).items():
+            shortest["-".join(pair)] = min(shortest["-".join(pair)], distance)
+    last = trajectory.atoms(-1)
+    bonds = len(neighbor_list("i", last, {("O", "Si"): BOND})) / 2
+    return shortest, bonds / np.count_nonzero(trajectory.species == "Si")
 
 
 def look(name, case, calculator, weights, timestep, folder):

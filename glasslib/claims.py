@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from .analysis.non_gaussian_peak import BLOCKS
+from .analysis.non_gaussian_peak import BLOCKS, LONGEST
 from .analysis.statistics import FOUR_BLOCKS
 from .errors import GlasslibError, shown
 from .verdicts import (
@@ -249,7 +249,8 @@ def heterogeneous(peaks, curves):
     for state, data in curves.items():
         for name in map(str, data.species.values):
             one = data.sel(species=name)
-            known = (one.alpha_2_sem > 0) & np.isfinite(one.alpha_2)
+            within = one.time <= LONGEST * data.attrs.get("length_ps", np.inf)  # which four blocks at least hold
+            known = within & (one.alpha_2_sem > 0) & np.isfinite(one.alpha_2)
             if known.any():
                 score = (one.alpha_2 / one.alpha_2_sem).where(known)
                 chosen = one.isel(time=int(score.argmax("time")))

@@ -209,6 +209,10 @@ def by_species(results, dimension, values):
     for state, data in results.items():
         names = [str(name) for name in data.species.values]
         known = np.asarray(data[dimension].values, float)
+        if missing := set(names) - set(values):
+            raise GlasslibError(
+                f"{dimension} is given for {', '.join(values)}, not for {', '.join(sorted(missing))}: add it"
+            )
         places = [np.flatnonzero(np.isclose(known, values[name])) for name in names]
         if all(map(len, places)):
             here = xr.DataArray([int(place[0]) for place in places], dims="species")

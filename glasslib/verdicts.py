@@ -7,6 +7,8 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from .analysis.statistics import with_error
+
 SUPPORTED, NOT_SUPPORTED, NOT_RESOLVED = "supported", "not supported", "not resolved at this length"
 SIGMAS = 2.0  # standard errors that a difference must exceed
 CHANCE = 0.025  # one-sided probability that two standard errors stand for
@@ -25,10 +27,7 @@ def number(value, error=np.nan, digits=2):
     """A value with its standard error as text, the error to two digits: "3.14 ± 0.15"."""
     if not np.isfinite(value):
         return "unknown"
-    if not np.isfinite(error) or error <= 0:
-        return f"{float(f'{value:.{digits}g}'):g} (error unknown)"
-    places = max(0, 1 - int(np.floor(np.log10(error))))
-    return f"{value:.{places}f} ± {error:.{places}f}"
+    return with_error(value, error) or f"{float(f'{value:.{digits}g}'):g} (error unknown)"
 
 
 def chance(p):

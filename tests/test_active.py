@@ -78,6 +78,14 @@ def test_a_round_takes_as_many_contacts_as_asked_for():
     assert len(chosen) == 5 and ["contact" in atoms.info for atoms in chosen] == [True, True, False, False, False]
 
 
+def test_contacts_need_labelled_frames_and_are_no_more_than_the_number_asked_for():
+    with pytest.raises(GlasslibError, match="labelled frames"):
+        active.propose(Collapse(), 1, contacts=1)
+    where = {"compositions": ("NS2",), "temperatures": (4000,), "atoms": 18, "quiet": True}
+    far = Atoms("OONaNaSiSi", np.arange(6)[:, None] * [2.8, 0, 0], cell=[40, 30, 30], pbc=True)
+    assert len(active.propose(load_potential(), 1, runs=1, known=[far] * 3, contacts=3, **where)) == 1
+
+
 def test_the_name_of_a_round_must_be_fit_for_a_file():
     with pytest.raises(GlasslibError, match="letters and digits"):
         active.propose(Collapse(), 1, name="../x")

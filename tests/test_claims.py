@@ -216,6 +216,14 @@ def test_values_within_their_errors_are_not_heterogeneity():
     assert heterogeneity(noisy, 0.2) == claims.NOT_RESOLVED
 
 
+def test_lag_times_that_few_blocks_hold_show_no_heterogeneity():
+    state, high = ("NS2", 2000.0), peaks([0.5] * 3)
+    late = curve(high).assign_attrs(length_ps=20.0)  # to 10 ps: only lag times up to 4 ps count
+    sure = late.alpha_2_sem.where(late.time > 4, 10.0)
+    assert claims.heterogeneous({state: high}, {state: late}).verdict == claims.SUPPORTED
+    assert "in 0 of 3" in claims.heterogeneous({state: high}, {state: late.assign(alpha_2_sem=sure)}).found
+
+
 def test_a_noisy_peak_of_a_cold_species_does_not_undo_what_earlier_times_show():
     cold = {("NS2", 1500.0): peaks([0.5, 0.5, 0.4], 0.3), ("NS2", 2000.0): peaks([0.5] * 3)}
     curves = {s: curve(d) for s, d in cold.items()}

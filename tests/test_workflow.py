@@ -98,6 +98,8 @@ def test_each_species_is_read_at_its_own_distance_and_states_without_it_are_left
     results = {("NS2", 2000.0): data, ("NS2", 3000.0): data.sel(a=[1.0])}
     found = sweep.by_species(results, "a", {"Na": 2.0, "O": 1.0, "Si": 1.0})
     assert list(found) == [("NS2", 2000.0)]
+    with pytest.raises(GlasslibError, match="not for O, Si"):
+        sweep.by_species(results, "a", {"Na": 2.0})
     one = found["NS2", 2000.0]
     assert one.chi_4.transpose("species", "time").values.tolist() == [[2, 3], [4, 5], [8, 9]]
     assert one.species.values.tolist() == ["Na", "O", "Si"] and one.chi_4.sel(species="Na").shape == (2,)

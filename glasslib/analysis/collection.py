@@ -32,6 +32,7 @@ from .relaxation_time import relaxation_time
 from .rings import rings
 from .self_intermediate_scattering import self_intermediate_scattering
 from .site_reuse import site_reuse
+from .statistics import with_error
 from .stretched_exponential import stretched_exponential
 from .structure_factor import structure_factor
 from .thermodynamics import thermodynamics
@@ -155,7 +156,7 @@ def species_numbers(results, name):
     else:
         d = d.sel(species=name)
         mark = "" if bool(d["diffusive"]) else " (not diffusive)"
-        cells += [with_error(d["D"], d["D_sem"]) + mark, with_error(d["slope"], d["slope_sem"])]
+        cells += [cell(d["D"], d["D_sem"]) + mark, cell(d["slope"], d["slope_sem"])]
     for key, dim in (("relaxation_time_F_s", "q"), ("relaxation_time_Q", "a")):
         if key not in results:
             cells.append("-")
@@ -163,7 +164,7 @@ def species_numbers(results, name):
         t = results[key].sel(species=name)
         t = t.isel({dim: t.sizes[dim] // 2})
         reached = int(t["reached"])
-        cells.append(with_error(t["tau"], t["tau_sem"]) if reached == 1 else ">" if reached == 0 else "<")
+        cells.append(cell(t["tau"], t["tau_sem"]) if reached == 1 else ">" if reached == 0 else "<")
     alpha = results.get("non_gaussian")
     if alpha is None or not np.isfinite(alpha["alpha_2"].sel(species=name)).any():
         return [*cells, "-", "-"]
@@ -173,15 +174,12 @@ def species_numbers(results, name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         peak = known.isel(time=int(np.nanargmax(known["alpha_2"].values)))
-    return [*cells, with_error(peak["alpha_2"], peak["alpha_2_sem"]), f"{float(peak['time']):.3g}"]
+    return [*cells, cell(peak["alpha_2"], peak["alpha_2_sem"]), f"{float(peak['time']):.3g}"]
 
 
-def with_error(value, sem):
-    """Value ± standard error with the digits that the error leaves."""
+def cell(value, sem):
+    """A value of the summary with its error, "-" where there is none."""
     value, sem = float(value), float(sem)
     if not np.isfinite(value):
         return "-"
-    if not np.isfinite(sem) or sem <= 0:
-        return f"{value:.3g} ± ?"
-    digits = max(0, 1 - int(np.floor(np.log10(sem))))
-    return f"{value:.{digits}f} ± {sem:.{digits}f}"
+    return with_error(value, sem) or f"{value:.3g} ± ?"

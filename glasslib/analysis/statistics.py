@@ -112,3 +112,11 @@ def jackknife(sums, counts, function=lambda mean: mean):
         spread = np.where(used, without - centre, 0.0)
         sem = np.sqrt((n - 1) / n * (spread**2).sum(0))
     return value, np.where(n >= 2, sem, np.nan)
+
+
+def with_error(value, sem):
+    """A number with its standard error, as text with the two digits that the error leaves: "3.14 ± 0.15"; None where it has no error."""
+    if not np.isfinite(sem) or sem <= 0:
+        return None
+    places = max(0, 1 - int(np.floor(np.log10(sem))))
+    return f"{value:.{places}f} ± {sem:.{places}f}"

@@ -34,20 +34,24 @@ def shortest_known(frames):
     """
     found = {}
     for atoms in frames:
-        for pair, (distance, *_) in _closest(atoms, 4.0).items():
+        for pair, (distance, *_) in closest_pairs(atoms, 4.0).items():
             found.setdefault(pair, []).append(distance)
     return {pair: float(np.partition(all_, SEEN - 1)[SEEN - 1]) for pair, all_ in found.items() if len(all_) >= SEEN}
 
 
-def _closest(atoms, reach):
-    """Pair of species → shortest distance within `reach` (Å), and the two atoms."""
+def closest_pairs(atoms, reach):
+    """Two species → shortest distance between them within `reach` (Å) and the two atoms; their symbols in alphabetical order."""
     i, j, d = NeighborList(cutoff=reach, full_list=False).compute(
         points=atoms.positions, box=atoms.cell.array, periodic=True, quantities="ijd"
     )
-    symbols, found = atoms.get_chemical_symbols(), {}
-    for k in np.argsort(-d, kind="stable"):
-        a, b = int(i[k]), int(j[k])
-        found[tuple(sorted((symbols[a], symbols[b])))] = d[k], min(a, b), max(a, b)
+    names, kind = np.unique(atoms.get_chemical_symbols(), return_inverse=True)
+    order = np.argsort(d, kind="stable")
+    code = (np.minimum(kind[i], kind[j]) * len(names) + np.maximum(kind[i], kind[j]))[order]
+    found = {}
+    for one, first in zip(*np.unique(code, return_index=True), strict=True):
+        k = order[first]
+        a, b = sorted((int(i[k]), int(j[k])))
+        found[str(names[one // len(names)]), str(names[one % len(names)])] = float(d[k]), a, b
     return found
 
 
@@ -102,7 +106,7 @@ def explore(calculator, state, atoms=60, melt_ps=1.0, hold_ps=3.0, every_ps=0.25
 
 def _note_contacts(contacts, atoms, closer):
     """Keep the closest approach of every two atoms that come nearer than is known."""
-    for pair, (distance, a, b) in _closest(atoms, max(closer.values())).items() if closer else ():
+    for pair, (distance, a, b) in closest_pairs(atoms, max(closer.values())).items() if closer else ():
         if distance < min(closer.get(pair, 0.0), contacts.get((a, b), (np.inf,))[0]):
             contacts[a, b] = distance, "-".join(pair), atoms
 
@@ -160,6 +164,8 @@ def propose(calculator, number, runs=None, name="painn", seed=0, known=(), atoms
     committee = calculator if len(members) > 1 else None
     drivers = [PaiNNCalculator([member], calculator.kernel) for member in members] if committee else [calculator]
     candidates, closer = [], shortest_known(known) if contacts else None
+    if contacts and not closer:
+        raise GlasslibError("contacts are told by the distances that labelled frames hold: give some (known)")
     with Progress(runs, "exploring", "melts", **({"every": 1e9} if quiet else {})) as bar:
         for turn, state in enumerate(states(runs, seed, potentials=(name,), **which)):
             candidates += explore(drivers[turn % len(drivers)], state, atoms, closer=closer)
@@ -167,7 +173,7 @@ def propose(calculator, number, runs=None, name="painn", seed=0, known=(), atoms
     if not candidates:
         raise GlasslibError("every melt fell apart at once: train the potential on melts of a classical one first")
     close = [made for made in candidates if "contact" in made.info]
-    chosen = select(close, min(contacts, len(close)), committee, known) if contacts and close else []
+    chosen = select(close, min(contacts, number, len(close)), committee, known) if contacts and close else []
     rest = [made for made in candidates if "contact" not in made.info]
     left = min(number - len(chosen), len(rest))
     return chosen + (select(rest, left, committee, [*known, *chosen]) if left > 0 else [])
