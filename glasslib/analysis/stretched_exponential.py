@@ -10,7 +10,7 @@ from .dataset import dataset
 from .relaxation_time import decaying
 
 LOWEST = 0.02  # values fitted lie above it, and so above the noise
-CAGED = 0.1  # values between which and 1 the cage is looked for
+CAGED, BEGUN = 0.1, 0.98  # values between which the cage is looked for: above, noise has any slope
 FLAT = 0.05  # how near to its lowest value the slope must be for the fit to begin
 REACH = 0.7  # in ln t on either side, over which a slope is taken
 HIGHEST = 1.2  # bound of the amplitude; one that exceeds 1 by more than its error is none
@@ -83,7 +83,7 @@ def stretched_exponential(result, *, fit_range=None, variable=None):
 
 def cage(time, y):
     """Lag time (ps) at which the fast decay is over: the slope of ln(−ln y) against ln t, 2 in flight, first comes down to its lowest value."""
-    inside = (time > 0) & (y < 1) & (y > LOWEST)
+    inside = (time > 0) & (y < BEGUN) & (y > LOWEST)
     x, z, high = np.log(time[inside]), np.log(-np.log(y[inside])), y[inside] >= CAGED
     near = np.abs(x[:, None] - x) <= REACH
     count = near.sum(1)
