@@ -230,6 +230,19 @@ def test_a_stretched_exponential_is_that_of_the_late_decay_not_of_the_rattle_bef
         assert float(found[f"{name}_sem"]) < 0.3 * exact
 
 
+def test_noise_near_one_is_not_taken_for_the_cage():
+    import xarray as xr
+
+    t, tau, beta = np.geomspace(0.002, 500, 90), 40.0, 0.8
+    y = (0.8 + 0.2 * np.exp(-((t / 0.1) ** 2))) * np.exp(-((t / tau) ** beta))
+    noisy = y + np.random.default_rng(1).normal(0, 0.002, len(t))  # above 0.99 its slope has any sign
+    found = analysis.stretched_exponential(
+        xr.Dataset({"Q": ("time", noisy), "Q_sem": ("time", np.full(len(t), 0.002))}, {"time": t})
+    )
+    for name, exact in (("tau_K", tau), ("beta", beta), ("amplitude", 0.8)):
+        assert abs(float(found[name]) - exact) < 0.03 * exact, name
+
+
 def test_a_decay_that_would_need_more_than_all_atoms_at_the_start_has_no_stretched_exponential():
     import xarray as xr
 
