@@ -367,11 +367,24 @@ def test_finite_size_recovers_the_law_of_exact_data():
     boxes = [boxed(limit - s / L, [0.1, 0.01], L, n) for L, n in ((28.0, 1500), (16.0, 300), (21.0, 600))]
     data = analysis.finite_size(boxes)
     np.testing.assert_allclose(data.D_infinite, limit)
-    np.testing.assert_allclose(data.s, s)
-    assert data.atoms.values.tolist() == [300, 600, 1500] and data.diffusive.values.tolist() == [[1] * 3, [0] * 3]
+    np.testing.assert_allclose(data.D_s, s)
+    assert data.atoms.values.tolist() == [300, 600, 1500] and data.D_whole.values.tolist() == [[1] * 3, [0] * 3]
     pair = analysis.finite_size(boxes[1:])  # a line through two points: D_∞ = (L₂D₂ − L₁D₁) / (L₂ − L₁)
     assert float(pair.D_infinite_sem[0]) == pytest.approx(0.1 * np.hypot(16, 21) / 5)
-    assert np.isnan(pair.misfit).all()
+    assert np.isnan(pair.D_misfit).all()
+
+
+def test_finite_size_of_what_some_boxes_do_not_reach():
+    boxes = [boxed([3.0 - 6 / L, np.nan if L < 18 else 2.0], [0.1, 0.1], L, 300) for L in (28.0, 16.0, 21.0)]
+    boxes = [box.rename(D="tau", D_sem="tau_sem", diffusive="reached") for box in boxes]
+    data = analysis.finite_size(boxes, variable="tau")
+    np.testing.assert_allclose(data.tau_infinite, [3.0, 2.0])
+    np.testing.assert_allclose(data.tau_s, [6.0, 0.0], atol=1e-9)
+    lonely = analysis.finite_size([b.assign(tau=b.tau.where(b.species == "Na")) for b in boxes], variable="tau")
+    assert np.isnan(lonely.tau_infinite[1]) and np.isfinite(lonely.tau_infinite[0])
+    by_q = [box.expand_dims(q=[1.0, 2.0]) for box in boxes]
+    with pytest.raises(GlasslibError, match="choose q"):
+        analysis.finite_size(by_q, variable="tau")
 
 
 def test_intervals_of_the_infinite_system_cover_the_truth():

@@ -90,9 +90,11 @@ def drawings(states, sem=0.05):
     distinct = dataset(("pair", "time", "r"), (1, 20, len(R)), {"pair": ["Na-Na"], "time": TIME, "r": R}, ["G_d"], sem)
     distinct = distinct.assign(density=("pair", [0.02]))
     yield figures.van_hove_distinct({s: distinct for s in states}, "Na-Na", [0.1, 1.0])
-    boxes = dataset(("species",), (3,), {"species": SPECIES}, ["D_infinite", "s"], sem)
-    D_L = dataset(("species", "length"), (3, 3), {"species": SPECIES, "length": [16.0, 21, 28]}, ["D"], sem)
-    boxes = boxes.merge(D_L, compat="override").assign(diffusive=(("species", "length"), np.eye(3, dtype=int)))
+    both = [f"{x}_{end}" for x in ("D", "tau") for end in ("infinite", "s")]
+    boxes = dataset(("species",), (3,), {"species": SPECIES}, both, sem)
+    by_size = dataset(("species", "length"), (3, 3), {"species": SPECIES, "length": [16.0, 21, 28]}, ["D", "tau"], sem)
+    whole = {f"{x}_whole": (("species", "length"), np.eye(3, dtype=int)) for x in ("D", "tau")}
+    boxes = boxes.merge(by_size, compat="override").assign(whole)
     yield figures.finite_size(boxes.assign_coords(atoms=("length", [300, 600, 1500])), title="one melt")
     measures = table("x", "x_sem", "known", states=states).assign(known=0)
     yield figures.points(measures.assign(species="bond"), "x", "ratio", filled="known", level=1.0)

@@ -11,7 +11,7 @@ function                  main variable         dimensions                 optio
 ========================= ===================== ========================== =====================================
 mean_squared_displacement msd                   species, time              time, origins, n_blocks, drift
 diffusion_coefficient     D, slope, diffusive   species                    fit_range, level
-finite_size               D_infinite, s         species                    of one Dataset for each size
+finite_size               D_infinite, D_s       species                    of one Dataset for each size; variable
 arrhenius                 E, D_0                species                    of {temperature: Dataset}
 non_gaussian              alpha_2               species, time
 self_intermediate_…       F_s                   species, q, time           q

@@ -1,5 +1,7 @@
 """Figures of motion: functions of time, Arrhenius plots, van Hove functions."""
 
+import textwrap
+
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -151,24 +153,32 @@ def diffusion(table, fits=None, shipped=None):
 
 
 def finite_size(data, *, title=None):
-    """Diffusion coefficients against the inverse of the box length, a panel for each species, with the line of `analysis.finite_size`."""
+    """What `analysis.finite_size` was given, against the inverse of the box length: a row for each quantity, a column for each species, with its lines."""
     species = ordered(data.species.values)
-    figure, axes = panels(1, len(species), height=2.3)
+    names = [str(name).removesuffix("_infinite") for name in data if str(name).endswith("_infinite")]
+    figure, axes = panels(len(names), len(species), height=2.3)
     inverse = 1 / data.length.values
-    line = np.linspace(0, 1.08 * inverse.max(), 50)
+    reach = np.linspace(0, 1.08 * inverse.max(), 50)
+    for row, x in zip(axes, names, strict=True):
+        for ax, name in zip(row, species, strict=True):
+            one, marker = data.sel(species=name), theme.MARKERS.get(name, "o")
+            line = float(one[f"{x}_infinite"]) - float(one[f"{x}_s"]) * reach
+            curve(ax, reach, line, color=colour(name), ls=theme.DASHES.get(name, "-"))
+            for whole in (0, 1):
+                some = one[f"{x}_whole"].values == whole
+                ax.errorbar(
+                    inverse[some], one[x].values[some], one[f"{x}_sem"].values[some], ls="none", capsize=2, lw=1, ms=6,
+                    marker=marker, color=colour(name), mfc=colour(name) if whole else "white",
+                )  # fmt: skip
+            limit, error = float(one[f"{x}_infinite"]), float(one[f"{x}_infinite_sem"])
+            ax.errorbar(0, limit, error, color="black", marker="_", ms=9, capsize=3, lw=1)
+            ax.set(ylim=(0, None))
+        unit = data[x].attrs.get("units", "1")
+        row[0].set_ylabel(textwrap.fill(data[x].attrs.get("long_name", x) + (f" ({unit})" if unit != "1" else ""), 24))
     for ax, name in zip(axes[0], species, strict=True):
-        one, marker = data.sel(species=name), theme.MARKERS.get(name, "o")
-        curve(ax, line, float(one.D_infinite) - float(one.s) * line, color=colour(name), ls=theme.DASHES.get(name, "-"))
-        for whole in (0, 1):
-            some = one.diffusive.values == whole
-            ax.errorbar(
-                inverse[some], one.D.values[some], one.D_sem.values[some], ls="none", capsize=2, lw=1, ms=6,
-                marker=marker, color=colour(name), mfc=colour(name) if whole else "white",
-            )  # fmt: skip
-        limit, error = float(one.D_infinite), float(one.D_infinite_sem)
-        ax.errorbar(0, limit, error, color="black", marker="_", ms=9, capsize=3, lw=1)
-        ax.set(xlabel="1/L (1/Å)", ylim=(0, None))
         ax.set_title(name, color=colour(name), fontweight="bold")
+    for ax in axes[-1]:
+        ax.set(xlabel="1/L (1/Å)")
         for x, n in zip(inverse, data.atoms.values, strict=True):
             ax.annotate(
                 f"{n}",
@@ -179,7 +189,6 @@ def finite_size(data, *, title=None):
                 color=GREY,
                 ha="center",
             )
-    axes[0, 0].set_ylabel("D (Å²/ps)")
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=9, color=GREY)
     return figure
