@@ -3,15 +3,15 @@
 import numpy as np
 from ase import units
 from ase.md.velocitydistribution import thermalize_momenta
-from ase.optimize import FIRE
 from vesin import NeighborList
 
 from ..dynamics.guard import Guard, Watch
 from ..dynamics.integrators import Langevin
+from ..dynamics.start import starting_structure
 from ..errors import GlasslibError
 from ..potential.calculator import PaiNNCalculator
 from ..progress import Progress
-from ..systems import density, random_structure
+from ..systems import density
 from .sampling import states
 from .selection import select
 
@@ -56,7 +56,7 @@ def closest_pairs(atoms, reach):
 
 
 def explore(calculator, state, atoms=60, melt_ps=1.0, hold_ps=3.0, every_ps=0.25, timestep_fs=1.0, closer=None):
-    """Configurations of a melt that a trained potential drives, from a random start over a melt at 4500 K.
+    """Configurations of a melt that a trained potential drives, from the start that simulations have (`starting_structure`) over a melt at 4500 K.
 
     Where two atoms come closer than half the sum of their covalent radii the run ends, and the configuration just before is the last:
     that is what the potential must learn.
@@ -80,11 +80,9 @@ def explore(calculator, state, atoms=60, melt_ps=1.0, hold_ps=3.0, every_ps=0.25
     list of ase.Atoms
         Wrapped, with the fields of a queue and their number (`frame`) in `info`; one parent.
     """
-    start = random_structure(
-        state.composition, atoms, density=density(state.composition) * state.scale, seed=state.seed
-    )
-    start.calc, rng = calculator, np.random.default_rng(state.seed)
-    FIRE(start, logfile=None).run(fmax=3.0, steps=200)
+    scaled = density(state.composition) * state.scale
+    start = starting_structure(state.composition, atoms, state.temperature, state.seed, calculator, scaled)
+    rng = np.random.default_rng(state.seed)
     thermalize_momenta(start, temperature_K=HOT, rng=rng)
     watch, step = Watch(Guard(), start, HOT), timestep_fs * units.fs
     every, found, last = max(1, round(1000 * every_ps / timestep_fs / CHECK)), [], None
