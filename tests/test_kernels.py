@@ -15,7 +15,7 @@ from ase.md.verlet import VelocityVerlet
 from glasslib import GlasslibError, load_potential, random_structure
 from glasslib.potential import kernels
 from glasslib.potential.calculator import PaiNNCalculator
-from glasslib.potential.graph import edges
+from glasslib.potential.graph import edges, species_index
 from glasslib.potential.model import Potential
 from glasslib.potential.neighbours import Neighbours, along_curve
 from glasslib.potential.painn import PaiNN
@@ -81,6 +81,32 @@ def test_compiled_and_readable_models_agree(case, features):
     assert ("stress" in a) == ("stress" in b) == bool(atoms.pbc.all())
     if "stress" in a:
         np.testing.assert_allclose(a["stress"], b["stress"], atol=1e-5 * largest)
+
+
+def beyond(model, atoms):
+    """The model with bounds that the energies of a third of the atoms lie above, and of a third below."""
+    plain = PaiNNCalculator([model], "reference", torch.float64)
+    plain.calculate(atoms)
+    energies = plain.results["energies"] - np.array([-3.0, -1.0, -2.0])[species_index(atoms, model.species)]
+    model.bounds = tuple(np.quantile(energies, (1 / 3, 2 / 3)).tolist())
+    return model
+
+
+def test_compiled_and_readable_models_agree_beyond_the_bounds():
+    atoms = random_structure("NS2", 198, seed=1)
+    model = beyond(potential(32).double(), atoms)
+    readable = PaiNNCalculator([model], "reference", torch.float64)
+    readable.calculate(atoms)
+    compiled = PaiNNCalculator([model.float()], "numba")
+    compiled.calculate(atoms)
+    a, b = compiled.results, readable.results
+    np.testing.assert_allclose(a["energies"], b["energies"], atol=1e-5)
+    np.testing.assert_allclose(a["forces"], b["forces"], atol=1e-3 * np.abs(b["forces"]).max())
+    np.testing.assert_allclose(a["stress"], b["stress"], atol=1e-5)
+    model.bounds = None
+    free = PaiNNCalculator([model], "numba")
+    free.calculate(atoms)
+    assert np.abs(free.results["forces"] - a["forces"]).max() > 0.05 * np.abs(b["forces"]).max()
 
 
 def test_other_depths_and_cutoffs_agree():

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from glasslib import GlasslibError, load_potential, random_structure
 from glasslib.potential.calculator import PaiNNCalculator
-from glasslib.potential.model import Potential
+from glasslib.potential.model import ROOM, Potential, bounded
 from glasslib.potential.painn import PaiNN, RadialBasis
 from glasslib.potential.repulsion import OUTER
 from glasslib.potential.storage import load_model, save_model
@@ -172,11 +172,37 @@ def test_isolated_atoms_have_no_forces_and_one_energy(calculator):
     assert energies[0] == energies[1]
 
 
+def test_energies_between_the_bounds_stay_and_others_level_off():
+    x = torch.linspace(-60, 60, 24001, dtype=torch.float64)
+    y = bounded(x, (-4.0, 8.0))
+    inside = (x >= -4) & (x <= 8)
+    assert torch.equal(y[inside], x[inside]) and bounded(x, None) is x
+    assert y[0] == pytest.approx(-4 - ROOM * 12) and y[-1] == pytest.approx(8 + ROOM * 12)
+    slope = np.gradient(y.numpy(), x.numpy())
+    assert (np.diff(y.numpy()) >= 0).all() and np.abs(np.diff(slope)).max() < 0.005  # smooth: no step in the slope
+    assert bounded(torch.tensor(-1e36), (-4.0, 8.0)) == pytest.approx(-7.0)
+
+
+@pytest.mark.parametrize("pair", ["OO", "OSi", "NaO", "SiSi", "NaNa", "NaSi"])
+def test_the_shipped_potential_lets_no_pair_fall_together(pair):
+    atoms = Atoms(pair, [[0, 0, 0], [0, 0, 1]])
+    atoms.calc = load_potential()
+
+    def energy(distance):
+        atoms.positions[1, 2] = distance
+        return atoms.get_potential_energy()
+
+    outside = min(energy(r) for r in np.arange(1.0, 5.0, 0.05))
+    assert min(energy(r) for r in np.arange(0.3, 1.0, 0.02)) > outside + 10
+
+
 def test_models_survive_storage_and_damage_is_noticed(tmp_path):
     model = potential()
+    model.bounds = -4.0, 8.0
     save_model(tmp_path / "m", model, {"made": "here"})
     again = load_model(tmp_path / "m.json")
     crystal = bulk("Si")
+    assert again.bounds == model.bounds
     results = [evaluate(crystal, PaiNNCalculator([m], "reference"))[0] for m in (model, again)]
     assert results[0] == results[1]
     weights = tmp_path / "m.safetensors"

@@ -18,6 +18,7 @@ from test_training import SMALL, frame
 
 from glasslib.errors import GlasslibError
 from glasslib.potential.calculator import PaiNNCalculator
+from glasslib.potential.graph import build
 from glasslib.potential.storage import load_model
 from glasslib.provenance import record_path
 from glasslib.training import TrainConfig, evaluate, train
@@ -67,6 +68,17 @@ def test_a_few_frames_can_be_learnt_by_heart(tmp_path, optimiser):
     spread = np.concatenate([made.get_forces() for made in frames]).std() * 1000
     assert table.loc[("all", "all")].force_rmse < 0.1 * spread
     assert table.loc[("all", "all")].energy_rmse < 30
+
+
+def test_a_trained_model_is_bounded_by_the_energies_of_its_frames(tmp_path):
+    frames = [frame(seed) for seed in range(4)]
+    model = load_model(train(frames, [], tmp_path, dataclasses.replace(TINY, epochs=2)))
+    batch = build(frames, model.species, model.cutoff)
+    energies = (model.scale * model.network(batch.species, batch.centre, batch.neighbour, batch.vector)).detach()
+    low, high = model.bounds
+    spare = max(float(energies.max() - energies.min()), model.scale) / 2
+    assert low == pytest.approx(float(energies.min()) - spare, abs=1e-4)
+    assert high == pytest.approx(float(energies.max()) + spare, abs=1e-4)
 
 
 def test_both_engines_follow_the_same_loss_curve(tmp_path):

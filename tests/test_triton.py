@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from test_kernels import CASES, close_pair, potential, sheared
+from test_kernels import CASES, beyond, close_pair, potential, sheared
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from glasslib import GlasslibError, load_potential, random_structure
@@ -89,6 +89,17 @@ def test_gpu_kernels_and_readable_model_agree(case):
     assert ("stress" in a) == ("stress" in b) == bool(atoms.pbc.all())
     if "stress" in a:
         np.testing.assert_allclose(a["stress"], b["stress"], atol=1e-5)
+
+
+def test_gpu_kernels_and_readable_model_agree_beyond_the_bounds():
+    atoms = random_structure("NS2", 18, seed=1)
+    model = beyond(potential(32).double(), atoms)
+    readable = PaiNNCalculator([model], "reference", torch.float64)
+    readable.calculate(atoms)
+    ours = PaiNNCalculator([model.float()], "triton")
+    ours.calculate(atoms)
+    np.testing.assert_allclose(ours.results["energies"], readable.results["energies"], atol=1e-5)
+    np.testing.assert_allclose(ours.results["forces"], readable.results["forces"], atol=1e-3)
 
 
 def test_a_list_that_ages_grows_and_follows_the_cell_gives_the_forces_of_a_fresh_one():

@@ -61,6 +61,7 @@ class Fast:
             )
         self.neighbours = Neighbours(self.cutoff, skin, curve=True)
         self.scale, self.species_energies = potential.scale, potential.species_energies.numpy().copy()
+        self.bounds = potential.bounds or (-np.inf, np.inf)
         repulsion = potential.repulsion
         self.repulsion = [x.double().numpy().copy() for x in (repulsion.charge, repulsion.length, repulsion.outer)]
         self.pieces = round(PIECES_PER_ANGSTROM * self.cutoff)
@@ -163,7 +164,9 @@ class Fast:
                     k > 0, first, self.count, to, *places, self.tables[k], self.sends[k], s, self.vectors[k]
                 )  # fmt: skip
                 if k == last:
-                    kernels.turn(*received, *layer["up"], *layer["turn"], *self.readout, scale, self.grads, energy)
+                    kernels.turn(
+                        *received, *layer["up"], *layer["turn"], *self.readout, scale, *self.bounds, self.grads, energy
+                    )
                     break
                 kernels.interact(
                     *received, self.gate_hidden[k], *layer["up"], *self.layers[k + 1]["send"], self.vectors[k + 1],

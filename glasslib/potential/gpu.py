@@ -16,6 +16,7 @@ from . import triton_kernels as kernels
 from .fast import Fast
 from .gpu_neighbours import DeviceNeighbours
 from .kernels import LANES
+from .model import ROOM, bounded
 from .repulsion import INNER, TERMS
 
 # Numbers, edges · features, that a program holds of each quantity at a time; the interpreter is faster with more.
@@ -53,6 +54,7 @@ class Gpu:
             )
         fast = Fast(potential, skin)
         self.pieces, self.scale, self.species_energies = fast.pieces, fast.scale, fast.species_energies
+        self.bounds = potential.bounds
         self.layers = [
             {
                 "update": [self._put(w) for w in layer["up"]],
@@ -176,14 +178,22 @@ class Gpu:
         out1, bias, out2 = self.readout
         hidden = torch.addmm(bias, s, out1)
         energy = (silu(hidden).double() @ out2.double() + self.constant) * self.scale
-        self.results[:n] = self.repelled + energy
-        gs = silu_back(out2.expand_as(hidden) * self.scale, hidden) @ out1.T
+        level, slope = self._bounded(energy)
+        self.results[:n] = self.repelled + level
+        gs = silu_back(out2 * (self.scale * slope.float()[:, None]), hidden) @ out1.T
         self._return(gs, torch.zeros_like(v_message), kept)
         forces = self.results[n : 4 * n]
         kernels.collect[grid](
             listed.listed, self.where, listed.back, self.unit, self.g, forces, self.virials, listed.width, **slots
         )
         self.results[4 * n :] = self.virials.sum(0)
+
+    def _bounded(self, energy):
+        """`model.bounded`, and its derivative."""
+        if self.bounds is None:
+            return energy, torch.ones_like(energy)
+        level, room = bounded(energy, self.bounds), ROOM * (self.bounds[1] - self.bounds[0])
+        return level, 1 - ((level - energy.clamp(*self.bounds)) / room) ** 2
 
     def _update(self, weights, s, v, keep):
         """Mixing of the atoms' own s [atoms, F] and v [atoms, 3, F]; what its adjoint needs goes into `keep`."""

@@ -11,6 +11,8 @@ from llvmlite import ir
 from numba import prange
 from numba.extending import intrinsic
 
+from .model import ROOM
+
 LANES = 16
 FAST = {"contract", "reassoc", "nsz", "arcp"}  # all but the assumption that nothing is infinite or not a number
 f32 = np.float32
@@ -273,9 +275,19 @@ def update_back(low, gs, gv, uw, a, hidden, mix_t, gate1_t, bias2, gate2_t, grad
                 grads[low + i, o + 48] = gv[3 * i + 2, f] + gm[3 * i + 2, f]
 
 
+@numba.njit(inline="always", error_model="numpy")
+def bounded(energy, low, high):
+    """`model.bounded`, and its derivative as a float32."""
+    if low <= energy <= high:
+        return energy, f32(1)
+    edge, room = (high, ROOM * (high - low)) if energy > high else (low, ROOM * (high - low))
+    level = np.tanh((energy - edge) / room)
+    return edge + room * level, f32(1 - level * level)
+
+
 @numba.njit(parallel=True, fastmath=FAST, error_model="numpy", cache=True)
 def turn(deep, first, count, to, unit, piece, part, table, sends, s, v, mix, gate1, bias1, gate2, bias2, mix_t, gate1_t, gate2_t,
-         out1, out1_t, out_bias, out2, constant, scale, grads, energy):  # fmt: skip
+         out1, out1_t, out_bias, out2, constant, scale, lowest, highest, grads, energy):  # fmt: skip
     """The last interaction and the energies of the atoms, then the adjoint down through its update: of a block at a time, so that nothing
     needs keeping. The vectors that leave the last update are never used."""
     n, size = s.shape
@@ -294,8 +306,10 @@ def turn(deep, first, count, to, unit, piece, part, table, sends, s, v, mix, gat
             value = 0.0
             for f in range(readout.shape[1]):
                 value += active[i, f] * out2[f]
-                back[i, f] = out2[f] * scale
-            energy[low + i] += (value + constant) * scale
+            value, slope = bounded((value + constant) * scale, lowest, highest)
+            for f in range(readout.shape[1]):
+                back[i, f] = out2[f] * scale * slope
+            energy[low + i] += value
         silu_back(readout, back)
         gs = np.dot(back, out1_t)
         vectors[:] = f32(0)

@@ -1,10 +1,31 @@
-"""A potential: species energies + network × scale + core repulsion, with forces and stress by differentiation."""
+"""A potential: species energies + network × scale, within bounds, + core repulsion, with forces and stress by differentiation."""
 
 import numpy as np
 import torch
 from torch import nn
 
 from .repulsion import Repulsion
+
+ROOM = 0.25  # of the width of the bounds, by which an energy can go beyond them
+
+
+def bounded(energy, bounds):
+    """`energy` itself between two bounds; beyond, what levels off with a quarter of their distance to go, smooth to the second derivative.
+
+    Where a network extrapolates it may say anything: between two lone silicon atoms at 0.4 Å, 10¹⁸ eV of either sign. With its word limited the core
+    repulsion has the last one.
+
+    Parameters
+    ----------
+    energy : torch.Tensor
+        eV.
+    bounds : (float, float) or None
+        None: no bounds.
+    """
+    if bounds is None:
+        return energy
+    inside, room = energy.clamp(*bounds), ROOM * (bounds[1] - bounds[0])
+    return inside + room * torch.tanh((energy - inside) / room)
 
 
 class Potential(nn.Module):
@@ -18,15 +39,19 @@ class Potential(nn.Module):
         Energy of an atom of each species, eV, by least squares over the training frames.
     scale : float
         Energy unit of the network, eV.
+    bounds : (float, float), optional
+        Energies of an atom, eV, without that of its species, between which the network is trusted; training leaves those of its frames with half of
+        their range to spare on either side.
     """
 
-    def __init__(self, network, species_energies=None, scale=1.0):
+    def __init__(self, network, species_energies=None, scale=1.0, bounds=None):
         super().__init__()
         self.network = network
         self.repulsion = Repulsion(network.config.species)
         energies = np.zeros(len(self.species)) if species_energies is None else species_energies
         self.register_buffer("species_energies", torch.as_tensor(np.asarray(energies), dtype=torch.float64))
         self.scale = float(scale)
+        self.bounds = bounds
 
     @property
     def species(self):
@@ -41,7 +66,7 @@ class Potential(nn.Module):
     def atom_energies(self, batch, vector):
         """Energies [atoms] without the species energies, eV: what depends on positions."""
         edges = batch.species, batch.centre, batch.neighbour, vector
-        return self.scale * self.network(*edges) + self.repulsion(*edges)
+        return bounded(self.scale * self.network(*edges), self.bounds) + self.repulsion(*edges)
 
     def energies(self, batch):
         """Energies of frames [frames], eV, in double precision."""

@@ -22,7 +22,7 @@ def stem(path):
 
 
 def save_model(path, potential, metadata=None):
-    """Write `<path>.safetensors` (float32 weights) and `<path>.json` (sizes, species energies, scale, metadata)."""
+    """Write `<path>.safetensors` (float32 weights) and `<path>.json` (sizes, species energies, scale, bounds, metadata)."""
     path = stem(path)
     weights = {name: w.detach().to(torch.float32).contiguous() for name, w in potential.network.state_dict().items()}
     with atomic(path.with_name(path.name + ".safetensors")) as temporary:
@@ -32,6 +32,7 @@ def save_model(path, potential, metadata=None):
         "network": potential.network.describe(),
         "species_energies": potential.species_energies.tolist(),
         "scale": potential.scale,
+        "bounds": potential.bounds and list(potential.bounds),
         "metadata": metadata or {},
     }
     write_json(path.with_name(path.name + ".json"), content)
@@ -68,6 +69,11 @@ def load_model(path):
             raise GlasslibError(
                 f"{description}: species energies and scale must be finite numbers, one energy a species"
             )
+        bounds = content.get("bounds")
+        if bounds is not None:
+            bounds = low, high = tuple(float(bound) for bound in bounds)
+            if not -np.inf < low < high < np.inf:
+                raise GlasslibError(f"{description}: bounds must be two finite numbers, the lower one first")
         regular(weights)
         state = load_file(weights)
         if any(not w.is_floating_point() for w in state.values()):
@@ -82,4 +88,4 @@ def load_model(path):
         ) from None
     if not all(torch.isfinite(w).all() for w in state.values()):
         raise GlasslibError(f"{weights} holds weights that are not finite: restore it or train again")
-    return Potential(network, energies, scale)
+    return Potential(network, energies, scale, bounds)

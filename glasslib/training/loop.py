@@ -21,7 +21,7 @@ from .config import TrainConfig
 from .distributed import processes, share, total
 from .engine import assess, gradients
 from .frames import collate, force_rms, prepare, species_energies
-from .network import fixed_part, new_potential
+from .network import fixed_part, new_potential, pair_energies
 from .optimiser import Optimiser
 
 TERMS = ("energy", "forces", "virial")
@@ -303,6 +303,7 @@ class Training:
         path = self.out / "model"
         if self.rank == 0:
             self._set(self.best)
+            self.potential.bounds = self._bounds()
             last = self.history[-1]
             metadata = {"training": self.config.asdict(), "epochs": self.epoch, "frames": len(self.train)}
             metadata |= {key: last[key] for key in ("energy_rmse", "force_rmse", "virial_rmse") if key in last}
@@ -316,6 +317,15 @@ class Training:
             seconds = round(sum(row["seconds"] for row in self.history), 1)  # of all sessions
             self.record.save(path.with_suffix(".safetensors"), history=last, training_seconds=seconds)
         return path
+
+    @torch.no_grad()
+    def _bounds(self):
+        """Between which energies of atoms the network is trusted, eV: what the training frames have, and half of its range on either side."""
+        fast, frames = self.config.engine == "fast", map(collate, zip(self.train))
+        found = torch.cat([pair_energies(self.potential, frame, frame.vector, fast) for frame in frames])
+        low, high = float(found.min()), float(found.max())
+        spare = max(high - low, self.potential.scale) / 2
+        return low - spare, high + spare
 
     def _save(self, path, metadata):
         save_model(path, self.potential, metadata)

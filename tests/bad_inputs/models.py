@@ -126,5 +126,9 @@ BAD = {
     "scale infinite": ("finite", key("scale", float("inf"))),
     "scale beyond all numbers": ("does not describe", key("scale", 10**400)),
     "scale a word": ("does not describe", key("scale", "large")),
+    "bounds the wrong way round": ("bounds", key("bounds", [3.0, -3.0])),
+    "bounds infinite": ("bounds", key("bounds", [-3.0, float("inf")])),
+    "bounds one number": ("does not describe", key("bounds", 3.0)),
+    "bounds three numbers": ("does not describe", key("bounds", [-3.0, 0.0, 3.0])),
 }  # fmt: skip
 CASES = {f"model, {key}": Case("model", text, "bad.safetensors", made) for key, (text, made) in BAD.items()}
