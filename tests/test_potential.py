@@ -12,7 +12,7 @@ from glasslib import GlasslibError, load_potential, random_structure
 from glasslib.potential.calculator import PaiNNCalculator
 from glasslib.potential.model import ROOM, Potential, bounded
 from glasslib.potential.painn import PaiNN, RadialBasis
-from glasslib.potential.repulsion import OUTER
+from glasslib.potential.repulsion import OUTER, Repulsion
 from glasslib.potential.storage import load_model, save_model
 
 
@@ -199,10 +199,12 @@ def test_the_shipped_potential_lets_no_pair_fall_together(pair):
 def test_models_survive_storage_and_damage_is_noticed(tmp_path):
     model = potential()
     model.bounds = -4.0, 8.0
+    model.repulsion = Repulsion(model.species, {"NaNa": 2.1})
     save_model(tmp_path / "m", model, {"made": "here"})
     again = load_model(tmp_path / "m.json")
     crystal = bulk("Si")
     assert again.bounds == model.bounds
+    assert again.repulsion.radii == model.repulsion.radii == OUTER | {"NaNa": 2.1}
     results = [evaluate(crystal, PaiNNCalculator([m], "reference"))[0] for m in (model, again)]
     assert results[0] == results[1]
     weights = tmp_path / "m.safetensors"

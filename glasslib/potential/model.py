@@ -42,12 +42,14 @@ class Potential(nn.Module):
     bounds : (float, float), optional
         Energies of an atom, eV, without that of its species, between which the network is trusted; training leaves those of its frames with half of
         their range to spare on either side.
+    core : dict of float, optional
+        Outer radii of the core repulsion, see `Repulsion`.
     """
 
-    def __init__(self, network, species_energies=None, scale=1.0, bounds=None):
+    def __init__(self, network, species_energies=None, scale=1.0, bounds=None, core=None):
         super().__init__()
         self.network = network
-        self.repulsion = Repulsion(network.config.species)
+        self.repulsion = Repulsion(network.config.species, core)
         energies = np.zeros(len(self.species)) if species_energies is None else species_energies
         self.register_buffer("species_energies", torch.as_tensor(np.asarray(energies), dtype=torch.float64))
         self.scale = float(scale)

@@ -11,6 +11,7 @@ from ..errors import GlasslibError
 from ..files import atomic, read_json, regular, write_json
 from .model import Potential
 from .painn import PaiNN
+from .repulsion import Repulsion
 
 FORMAT = "glasslib potential 1"
 
@@ -22,7 +23,7 @@ def stem(path):
 
 
 def save_model(path, potential, metadata=None):
-    """Write `<path>.safetensors` (float32 weights) and `<path>.json` (sizes, species energies, scale, bounds, metadata)."""
+    """Write `<path>.safetensors` (float32 weights) and `<path>.json` (sizes, species energies, scale, bounds, core, metadata)."""
     path = stem(path)
     weights = {name: w.detach().to(torch.float32).contiguous() for name, w in potential.network.state_dict().items()}
     with atomic(path.with_name(path.name + ".safetensors")) as temporary:
@@ -33,6 +34,7 @@ def save_model(path, potential, metadata=None):
         "species_energies": potential.species_energies.tolist(),
         "scale": potential.scale,
         "bounds": potential.bounds and list(potential.bounds),
+        "core": potential.repulsion.radii,
         "metadata": metadata or {},
     }
     write_json(path.with_name(path.name + ".json"), content)
@@ -74,12 +76,18 @@ def load_model(path):
             bounds = low, high = tuple(float(bound) for bound in bounds)
             if not -np.inf < low < high < np.inf:
                 raise GlasslibError(f"{description}: bounds must be two finite numbers, the lower one first")
+        core = {pair: float(radius) for pair, radius in content.get("core", {}).items()}
+        unknown = set(core) - set(Repulsion(network.config.species).radii)
+        if unknown or not all(0 < radius < network.config.cutoff for radius in core.values()):
+            raise GlasslibError(
+                f"{description}: core must give radii between zero and the cutoff, for pairs of its species"
+            )
         regular(weights)
         state = load_file(weights)
         if any(not w.is_floating_point() for w in state.values()):
             raise ValueError("its weights are not real numbers")
         network.load_state_dict(state)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise GlasslibError(f"{description} does not describe a model ({str(error)[:200]})") from None
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
@@ -88,4 +96,4 @@ def load_model(path):
         ) from None
     if not all(torch.isfinite(w).all() for w in state.values()):
         raise GlasslibError(f"{weights} holds weights that are not finite: restore it or train again")
-    return Potential(network, energies, scale, bounds)
+    return Potential(network, energies, scale, bounds, core)

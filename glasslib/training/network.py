@@ -14,7 +14,8 @@ from .messages import interleave, messages
 def new_potential(config, started, energies, scale):
     """A potential to train: a fresh one, or `started` with these species energies.
 
-    A fresh one has the sizes of `config` and the energy unit `scale` Å times the force rms; a refined one keeps its own.
+    A fresh one has the sizes of `config` and the energy unit `scale` Å times the force rms; a refined one keeps its own. Both get the core repulsion of today,
+    which is taken off the labels first.
     """
     if started is not None:
         if config.engine == "fast" and started.network.config.features % LANES:

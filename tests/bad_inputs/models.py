@@ -129,6 +129,9 @@ BAD = {
     "bounds the wrong way round": ("bounds", key("bounds", [3.0, -3.0])),
     "bounds infinite": ("bounds", key("bounds", [-3.0, float("inf")])),
     "bounds one number": ("does not describe", key("bounds", 3.0)),
+    "core of a stranger": ("core", key("core", {"LiO": 1.5})),
+    "core wider than the cutoff": ("core", key("core", {"OO": 1e3})),
+    "core a number": ("does not describe", key("core", 1.5)),
     "bounds three numbers": ("does not describe", key("bounds", [-3.0, 0.0, 3.0])),
 }  # fmt: skip
 CASES = {f"model, {key}": Case("model", text, "bad.safetensors", made) for key, (text, made) in BAD.items()}
