@@ -385,6 +385,15 @@ def test_one_evaluation_of_the_potential_a_step(tmp_path):
         assert potential.calls <= 100 + 4
 
 
+def test_no_two_runs_of_a_sweep_share_their_random_numbers():
+    states = [
+        (s, c, t, r) for s in (1, 2) for c in ("NS2", "NS2@600", "NS4") for t in (2000, 2500.5) for r in range(12)
+    ]
+    seeds = {dynamics.seed_of(*state) for state in states}
+    assert len(seeds) == len(states) and min(seeds) >= 0
+    assert dynamics.seed_of(1, "NS2", 3000) == dynamics.seed_of(1.0, "NS2", 3000.0, 0)
+
+
 @pytest.mark.parametrize("start", ["NS2.5", "NS3.5"])
 def test_a_composition_with_a_point_is_no_file(start):
     made = dynamics.starting_structure(start, 30, 3000.0, 0, LennardJones(epsilon=0.01, rc=4.0))

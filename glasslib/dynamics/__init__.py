@@ -8,7 +8,7 @@ from .cost import core_seconds_per_atom_step
 from .driver import run
 from .guard import Guard
 from .schedule import Stage, log_frames, read_schedule
-from .start import melt_schedule, starting_structure
+from .start import melt_schedule, seed_of, starting_structure
 from .store import final_state, so_far
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "read_schedule",
     "run",
     "so_far",
+    "seed_of",
     "starting_structure",
 ]

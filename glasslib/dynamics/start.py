@@ -1,10 +1,21 @@
 """A melt from nothing: random atoms, and the stages in which they forget that they were."""
 
 from pathlib import Path
+from zlib import crc32
 
 from ..errors import GlasslibError
 from ..potential.classical import PMMCS, Classical
 from ..systems import composition, random_structure
+
+
+def seed_of(seed, composition, temperature, replica=0):
+    """Random number of one run among those that share `seed`: its own for each composition, temperature (K) and replica, so that no two runs have start or noise
+    in common.
+
+    >>> seed_of(1, "NS2", 3000, 0) == seed_of(1, "NS2", 3000.0)
+    True
+    """
+    return crc32(f"{int(seed)} {composition} {float(temperature):g} {int(replica)}".encode()) >> 2
 
 
 def starting_structure(start, atoms, temperature, seed, calculator, density=None):
