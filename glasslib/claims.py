@@ -130,7 +130,7 @@ def times_within(data):
     for name in data.species.values:
         one = data.sel(species=name)
         value = data.length_ps / float(one.tau if int(one.reached) == 1 else one.bound)
-        found[str(name)] = {0: "< ", 1: "", -1: "> "}[int(one.reached)] + f"{value:.1f}"
+        found[str(name)] = {0: "< ", 1: "", -1: "> "}.get(int(one.reached), "") + f"{value:.1f}"
     return found
 
 

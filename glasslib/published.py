@@ -182,9 +182,9 @@ def oxygens(surroundings, composition="NS2"):
     state, data = found
     value, error = float(data["mean"]), float(data["mean_sem"])
     text = f"{number(value, error)} within {data.attrs['cutoff_A']:.2f} Å in {state_name(state)}."
-    if not np.isfinite(error):
-        return Finding(text, NOT_RESOLVED)
-    return Finding(text, AGREES if abs(value - SODIUM_O) < SIGMAS * np.hypot(error, SODIUM_O_ERROR) else DIFFERS)
+    off, same = abs(value - SODIUM_O), SIGMAS * SODIUM_O_ERROR
+    near, far = off + SIGMAS * error < same, off > SIGMAS * np.hypot(error, SODIUM_O_ERROR)
+    return Finding(text, AGREES if near else DIFFERS if far else NOT_RESOLVED)
 
 
 def bond(surroundings, composition="NS2"):

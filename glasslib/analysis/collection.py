@@ -164,7 +164,7 @@ def species_numbers(results, name):
         t = results[key].sel(species=name)
         t = t.isel({dim: t.sizes[dim] // 2})
         reached = int(t["reached"])
-        cells.append(cell(t["tau"], t["tau_sem"]) if reached == 1 else ">" if reached == 0 else "<")
+        cells.append(cell(t["tau"], t["tau_sem"]) if reached == 1 else {0: ">", -1: "<"}.get(reached, "-"))
     alpha = results.get("non_gaussian")
     if alpha is None or not np.isfinite(alpha["alpha_2"].sel(species=name)).any():
         return [*cells, "-", "-"]

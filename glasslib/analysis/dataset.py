@@ -27,6 +27,7 @@ def described(function, replicas, options, **attrs):
         "frames": json.dumps([len(r) for r in replicas]),
         "length_ps": float(first.time[-1] - first.time[0]),
         "atoms": json.dumps(counts),
+        "volume_A3": float(np.mean([np.mean(r.volume) for r in replicas])),
         **known,
         **attrs,
         "glasslib": __version__,

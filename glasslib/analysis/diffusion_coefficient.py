@@ -38,8 +38,8 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
     -------
     xarray.Dataset
         `D` (species), Å²/ps, `D_sem`; `D_low`, `D_high`, the confidence interval; `slope` = d ln⟨r²⟩ / d ln t over the fit range, with
-        `slope_sem`; `diffusive`, 1 where the slope is within 0.1 of 1 and its error below 0.05, and the displacement goes beyond the
-        cage (⟨r²⟩ above 1 Å²), else 0: noise makes nothing diffusive. D of a species that is not diffusive is no diffusion coefficient. The numbers of blocks and the fit range
+        `slope_sem`; `diffusive`, 1 where the slope is within 0.1 of 1 and its error, where there are two blocks to tell it, not above 0.05, and the displacement goes beyond the
+        cage (⟨r²⟩ above 1 Å²), else 0: noise makes nothing diffusive then. D of a species that is not diffusive is no diffusion coefficient. The numbers of blocks and the fit range
         are in the attributes. Two blocks at least are needed for an error: else NaN.
 
     Notes
@@ -74,7 +74,7 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
     d, sem = line(lag, mean) / 6, scatter(each)
     slope_sem = scatter(slopes)
     margin = student.ppf(0.5 + level / 2, max(n - 1, 1))
-    near = (np.abs(slope - 1) <= DIFFUSIVE) & ~(slope_sem > UNSURE)  # the error of a single block is unknown
+    near = (np.abs(slope - 1) <= DIFFUSIVE) & ~(slope_sem > UNSURE)  # a single block has no error: see `diffusive`
     diffusive = near & (mean[:, -1] > 1.0)
     options = {"fit_range": fit_range, "level": level, "origins": origins, "drift": drift}
     attrs = described(
@@ -84,7 +84,6 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
         fit_low_ps=float(lag[0]),
         fit_high_ps=float(lag[-1]),
         blocks=n,
-        volume_A3=float(np.mean([t.volume for t in replicas])),
         fit_rule="given" if fit_range is not None else "3.2 % to 16 % of the trajectory",
         not_diffusive=", ".join(np.array(symbols(replicas))[~diffusive].tolist()),
     )

@@ -86,7 +86,8 @@ def symbols(replicas):
 
 
 def centre_of_mass(trajectory):
-    """Displacement of the centre of mass of all atoms since the first frame [frames, 3], Å."""
+    """Displacement of the centre of mass of all atoms since the first frame [frames, 3], Å; of a view of some species, that of the whole."""
+    trajectory = trajectory.whole
     weight = trajectory.masses / trajectory.masses.sum()
     start = np.asarray(trajectory.positions[0], np.float64)
     drift = np.empty((len(trajectory), 3))

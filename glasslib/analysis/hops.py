@@ -114,8 +114,10 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
     edges = low + width * np.arange(count + 1)
     blocks = 1 if len(replicas) > 1 else BLOCKS
     tables = []
+    gaps = {even_frames(replica, interval, window)[1] for replica in replicas}
+    common = interval if len(gaps) == 1 else max(gaps)  # one resolution for all, or their jumps would not be alike
     for replica in replicas:
-        frames, gap = even_frames(replica, interval, window)
+        frames, gap = even_frames(replica, common, window)
         table = np.zeros((blocks, len(names), 6 + count))
         for name, positions in species_parts(replica, frames, drift):
             limit = DISTANCE if distance is None else single("distance", distance)

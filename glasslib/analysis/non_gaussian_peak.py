@@ -48,7 +48,7 @@ def non_gaussian_peak(trajectory_or_replicas, *, smallest_time=0.01, origins=100
     return dataset(
         {
             "height": (dims, height, spread[0], "1", "peak of the non-Gaussian parameter"),
-            "position": (dims, place, place * spread[1], "ps", "lag time of the peak"),
+            "position": (dims, place, np.where(inside, place * spread[1], np.nan), "ps", "lag time of the peak"),
             "inside": (dims, inside.astype(int), None, "1", "whether the peak lies inside the lag times"),
         },
         {"species": symbols(replicas)},
@@ -142,4 +142,5 @@ def peak(lag, mean):
         bend, slope, level = np.polyfit(x[near] - x[top[k]], alpha[k, near], 2)
         if bend < 0:
             height[k], place[k] = level - slope**2 / (4 * bend), np.exp(x[top[k]] - slope / (2 * bend))
-    return np.where(np.isfinite(height), height, np.nan), place, inside
+    known = np.isfinite(height)
+    return np.where(known, height, np.nan), np.where(known, place, np.nan), inside

@@ -30,7 +30,7 @@ def radial_distribution(trajectory_or_replicas, *, r=None, frames=MOST_FRAMES, n
     -------
     xarray.Dataset
         `g` (pair, r), no unit, `g_sem`, and `n` (pair, r): running mean number of atoms of the pair's second species within the outer
-        edge of the bin around one of the first. Pairs are "Na-O" and so on, in alphabetical order. For equal species the normalisation is
+        edge of the bin (NaN where r does not begin at zero) around one of the first. Pairs are "Na-O" and so on, in alphabetical order. For equal species the normalisation is
         N(N − 1), so that an ideal gas has g = 1 in a box of any size.
 
     Raises
@@ -75,6 +75,8 @@ def radial_distribution(trajectory_or_replicas, *, r=None, frames=MOST_FRAMES, n
     volume = np.mean([np.mean(replica.volume) for replica in replicas])
     partners = number[None, :] - np.eye(len(names))
     running = np.cumsum(g * shells(r), -1) * (partners / volume)[..., None]
+    if low > 1e-6 * width:  # what lies before the first bin is not counted
+        running[:] = np.nan
     upper = np.triu_indices(len(names))
     dims = ("pair", "r")
     return dataset(
@@ -87,6 +89,5 @@ def radial_distribution(trajectory_or_replicas, *, r=None, frames=MOST_FRAMES, n
             "radial_distribution",
             replicas,
             {"r": [float(r[0]), float(r[-1]), count], "frames": frames, "n_blocks": n_blocks},
-            volume_A3=float(volume),
         ),
     )

@@ -26,7 +26,7 @@ def relaxation_time(result, *, level=1 / np.e, variable=None):
     xarray.Dataset
         `tau`, ps, along the other dimensions of the function, `tau_sem` = φ_sem / |dφ/dt| at the crossing, and `reached`: 1 where the
         function falls to the level within the lag times, 0 where it does not (tau is NaN: longer than the run), −1 where it is below at
-        the first lag time (tau is NaN: shorter than that). `bound`, ps, is the last or first lag time in these two cases, else NaN.
+        the first lag time (tau is NaN: shorter than that), −2 where nothing of the function is known. `bound`, ps, is the last or first lag time in these two cases, else NaN.
         `outlived`, ps: the last lag time until which the function stays above the level by 3.2 standard errors, 0 if there is none. Long lag
         times occur in one block of the run only and have no error: there `outlived` tells what is known of `tau`.
     """
@@ -45,10 +45,10 @@ def relaxation_time(result, *, level=1 / np.e, variable=None):
         below = np.flatnonzero(y < level)
         surely = int(np.argmin(np.append(y - FOUR_BLOCKS * s > level, False)))  # how many in a row, from the first on
         outlived[at] = np.exp(x[surely - 1]) if surely else 0.0
-        reached[at] = 0 if len(below) == 0 else -1 if below[0] == 0 else 1
-        if reached[at] != 1:
-            bound[at] = np.exp(x[-1] if reached[at] == 0 else x[0]) if len(x) else np.nan
-        else:
+        reached[at] = -2 if len(x) == 0 else 0 if len(below) == 0 else -1 if below[0] == 0 else 1
+        if reached[at] in (0, -1):
+            bound[at] = np.exp(x[-1] if reached[at] == 0 else x[0])
+        elif reached[at] == 1:
             k = below[0]
             slope = (y[k] - y[k - 1]) / (x[k] - x[k - 1])
             share = (level - y[k - 1]) / (y[k] - y[k - 1])
@@ -68,7 +68,7 @@ def relaxation_time(result, *, level=1 / np.e, variable=None):
                 reached.astype(int),
                 None,
                 "1",
-                "1 reached, 0 longer than the run, -1 shorter than the first lag time",
+                "1 reached, 0 longer than the run, -1 shorter than the first lag time, -2 unknown",
             ),
             "bound": (dims, bound, None, "ps", "lag time that tau exceeds or stays below"),
             "outlived": (dims, outlived, None, "ps", "lag time that tau exceeds by 3.2 standard errors"),

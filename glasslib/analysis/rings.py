@@ -55,7 +55,7 @@ def rings(trajectory_or_replicas, *, cutoff=None, former="Si", anion="O", larges
             i, j, vector = bonds(positions, replica.cells[frame], cutoff)
             joined = kind[i] != kind[j]
             i, j, vector = i[joined].astype(np.int32), j[joined].astype(np.int32), np.ascontiguousarray(vector[joined])
-            found = find_sp_rings(i, j, vector, distances_on_graph(i, j), 2 * largest) if len(i) else np.zeros(0)
+            found = find_sp_rings(i, j, vector, distances_on_graph(i, j), 2 * largest + 1) if len(i) else np.zeros(0)
             # A ring of n silicon atoms has n oxygen atoms too.
             found = found[::2][: largest + 1]
             total[at, : len(found)] += found

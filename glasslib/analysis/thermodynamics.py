@@ -5,7 +5,7 @@ import numpy as np
 from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import checked
-from .statistics import block_count
+from .statistics import block_count, jackknife
 
 QUANTITIES = {
     "temperature": ("K", "kinetic temperature"),
@@ -22,7 +22,7 @@ def thermodynamics(trajectory_or_replicas, *, n_blocks=None):
     Parameters
     ----------
     trajectory_or_replicas : Trajectory or list of Trajectory
-        With a log, as `simulate` and `run_classical` keep it.
+        With a log, as `simulate` and `run_classical` keep it; of a view of some species, those of the whole.
     n_blocks : int, optional
         Blocks of time of each replica for the errors; default 8, or 1 from five replicas on.
 
@@ -38,22 +38,22 @@ def thermodynamics(trajectory_or_replicas, *, n_blocks=None):
         raise GlasslibError(
             "the trajectory has no log of temperature, pressure, energy or volume: only runs of glasslib keep one"
         )
-    parts = []
+    sums, weights = [], []
     for replica in replicas:
         log = values(replica)
         time = log["time"]
         weight = np.gradient(time) if len(time) > 1 else np.ones(1)
         edges = np.linspace(replica.time[0], replica.time[-1], blocks + 1)
         block = np.clip(np.searchsorted(edges, time, "right") - 1, 0, blocks - 1)
-        each = np.bincount(block, weight, blocks)
-        with np.errstate(invalid="ignore"):
-            parts.append([np.bincount(block, weight * log[name], blocks) / each for name in names])
-    parts = np.concatenate(parts, axis=1)
-    parts = parts[:, np.isfinite(parts).all(0)]
-    n = parts.shape[1]
-    error = parts.std(1, ddof=1) / n**0.5 if n > 1 else np.full(len(names), np.nan)
+        weights.append(np.bincount(block, weight, blocks))
+        sums.append(np.array([np.bincount(block, weight * log[name], blocks) for name in names]).T)
+    weights, sums = np.concatenate(weights), np.concatenate(sums)
+    filled = weights > 0
+    n = int(filled.sum())
+    value, error = jackknife(sums[filled][:, :, None], weights[filled][:, None])
     found = {
-        name: ((), value, sem, *QUANTITIES[name]) for name, value, sem in zip(names, parts.mean(1), error, strict=True)
+        name: ((), mean, sem, *QUANTITIES[name])
+        for name, mean, sem in zip(names, value[:, 0], error[:, 0], strict=True)
     }
     return dataset(found, {}, described("thermodynamics", replicas, {"n_blocks": n_blocks}, blocks=n))
 
@@ -67,7 +67,7 @@ def values(run):
     found = {name: log[name][inside] for name in ("time", "temperature", "pressure", "potential_energy") if name in log}
     if not inside.any():
         return {}
-    found["density"] = run.masses.sum() * DALTON / log["volume"][inside]
+    found["density"] = run.whole.masses.sum() * DALTON / log["volume"][inside]
     if "potential_energy" in found:
-        found["potential_energy"] = found["potential_energy"] / run.n_atoms
+        found["potential_energy"] = found["potential_energy"] / run.whole.n_atoms
     return {name: array for name, array in found.items() if np.isfinite(array).all()}

@@ -9,6 +9,8 @@ from ..errors import GlasslibError, shown
 from .frames import check, read_plain, write_frames
 from .stress import TABLE, correct
 
+SAME = 1e-6  # eV, to which energies of one label agree
+
 
 def collect(labels="data/labels-work/early", out="data/frames/melts.extxyz", table=TABLE):
     """Correct every finished label and write them, with what `out` already holds, to one file.
@@ -28,7 +30,7 @@ def collect(labels="data/labels-work/early", out="data/frames/melts.extxyz", tab
     Returns
     -------
     list of ase.Atoms
-        The frames of `out`, sorted by parent.
+        The frames of `out`, sorted by parent. A structure that has been labelled again has its new label, and a warning says so.
     """
     labels, out = Path(labels), Path(out)
     if not labels.exists():
@@ -43,7 +45,13 @@ def collect(labels="data/labels-work/early", out="data/frames/melts.extxyz", tab
                 of_parent = atoms.info.get("frame", 0)
                 if not isinstance(of_parent, (int, np.integer)):
                     raise GlasslibError(f"{file}, frame {number}: frame must be a whole number, not {shown(of_parent)}")
-                frames.setdefault((atoms.info["parent"], int(of_parent), atoms.positions.tobytes()[:24]), atoms)
+                name = atoms.info["parent"], int(of_parent), atoms.positions.tobytes()[:24]
+                before = frames.get(name)
+                if before is not None and abs(before.get_potential_energy() - atoms.get_potential_energy()) > SAME:
+                    warnings.warn(
+                        f"{file}: {name[0]} has another energy than before; the later label counts", stacklevel=2
+                    )
+                frames[name] = atoms
         except GlasslibError as error:
             if file == out:  # never write over what cannot be read
                 raise

@@ -304,7 +304,7 @@ class Training:
         if self.rank == 0:
             self._set(self.best)
             self.potential.bounds = self._bounds()
-            last = self.history[-1]
+            last = min(self.history, key=lambda row: row["validation_loss"]) if self.validation else self.history[-1]
             metadata = {"training": self.config.asdict(), "epochs": self.epoch, "frames": len(self.train)}
             metadata |= {key: last[key] for key in ("energy_rmse", "force_rmse", "virial_rmse") if key in last}
             self._save(path, metadata)

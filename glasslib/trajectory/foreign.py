@@ -164,6 +164,8 @@ def from_images(cls, images, time=None, wrapped=None, **options):
     periodic = images[0].pbc if images[0].pbc.any() else True  # a cell without directions is a periodic one
     if are_wrapped(fractional, periodic) if wrapped is None else wrapped:
         positions = unwrap(fractional, periodic) @ cells
+    if images[0].has("masses"):
+        options.setdefault("masses", images[0].get_masses())
     return cls(positions, species, cells, time, **options)
 
 

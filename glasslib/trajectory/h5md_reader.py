@@ -37,6 +37,11 @@ class Lazy:
 
     def __getitem__(self, key):
         key = key if isinstance(key, tuple) else (key,)
+        dots = [n for n, part in enumerate(key) if part is Ellipsis]
+        if len(key) - len(dots) > 3 or len(dots) > 1 or any(part is None for part in key):
+            raise GlasslibError("positions have three indices: frames, atoms, coordinates")
+        if dots:
+            key = (*key[: dots[0]], *[slice(None)] * (4 - len(key)), *key[dots[0] + 1 :])
         frames = self._frames[key[0]]
         positions = self.read_frames(np.atleast_1d(frames))
         positions = positions if np.ndim(frames) else positions[0]

@@ -64,7 +64,7 @@ class Trajectory:
         if masses is not None and (self._masses.shape != (atoms,) or not (self._masses > 0).all()):
             raise GlasslibError(f"masses must be {atoms} positive numbers, one for each atom")
         self.attrs, self.log = dict(_mapping("attrs", attrs)), checked_log(log)
-        self.path = None
+        self.path = self._whole = None
 
     @classmethod
     def open(cls, path):
@@ -245,13 +245,23 @@ class Trajectory:
             atoms.wrap()
         return atoms
 
+    @property
+    def whole(self):
+        """The trajectory with all atoms, of which this may be a view of some: its log and its centre of mass are those of the whole."""
+        return self._whole or self
+
     def _with(self, positions, species, frames, atoms=None):
         part = object.__new__(type(self))
         part.positions, part.species, part.time = positions, species, self.time[frames]
         part.cell = self.cell if self.constant_cell else collapsed(self.cell[frames])
         part.step = None if self.step is None else self.step[frames]
         part._masses = self._masses if self._masses is None or atoms is None else self._masses[atoms]
-        part.attrs, part.log, part.path = dict(self.attrs), dict(self.log), self.path
+        part.attrs, part.log, part.path, part._whole = dict(self.attrs), dict(self.log), self.path, None
+        if atoms is not None or self._whole is not None:
+            part._whole = self.whole if len(frames) == len(self) else self.whole[frames]
+        if atoms is not None or len(frames) < len(self):  # no longer the run that it was, nor with its last state
+            part.attrs = {k: v for k, v in part.attrs.items() if k not in ("run", "probe")}
+            part.log = {k: v for k, v in part.log.items() if not str(k).startswith("final_")}
         return part
 
 
