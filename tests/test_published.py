@@ -108,6 +108,7 @@ def test_surroundings_of_sodium_and_the_first_sharp_peak():
     assert published.oxygens(around(4.6, 2.4, 0.01)).verdict == published.AGREES
     assert published.oxygens(around(5.6, 2.4, 0.01)).verdict == published.DIFFERS
     assert published.oxygens(around(4.6, 2.4, np.nan)).verdict == claims.NOT_RESOLVED
+    assert published.oxygens(around(6.0, 2.4, 3.0)).verdict == claims.NOT_RESOLVED  # no error is large enough to agree
     assert published.bond(around(5, 2.46, 0.01)).verdict == published.AGREES
     assert published.bond(around(5, 2.60, 0.01)).verdict == published.DIFFERS
     assert published.bond(around(5, 2.50, 0.01)).verdict == claims.NOT_RESOLVED

@@ -259,6 +259,12 @@ def test_collecting_twice_adds_nothing_and_keeps_what_was_there(tmp_path):
     (labels / "p0.extxyz").unlink()
     write_plain(labels / "p3.extxyz", [raw_frame(3)])
     assert [a.info["parent"] for a in collect(labels, out, table)] == ["p0", "p1", "p2", "p3"]
+    better = raw_frame(3)
+    better.calc.results["energy"] += 1.0
+    write_plain(labels / "p3.extxyz", [better])
+    with pytest.warns(UserWarning, match="p3 has another energy"):
+        again = collect(labels, out, table)
+    assert len(again) == 4 and again[-1].get_potential_energy() == pytest.approx(better.get_potential_energy())
 
 
 def test_bad_label_is_left_out_with_a_word_and_a_damaged_set_is_never_written_over(tmp_path):
