@@ -303,7 +303,6 @@ class Training:
         path = self.out / "model"
         if self.rank == 0:
             self._set(self.best)
-            self.potential.bounds = self._bounds()
             last = min(self.history, key=lambda row: row["validation_loss"]) if self.validation else self.history[-1]
             metadata = {"training": self.config.asdict(), "epochs": self.epoch, "frames": len(self.train)}
             metadata |= {key: last[key] for key in ("energy_rmse", "force_rmse", "virial_rmse") if key in last}
@@ -328,6 +327,7 @@ class Training:
         return low - spare, high + spare
 
     def _save(self, path, metadata):
+        self.potential.bounds = self._bounds()
         save_model(path, self.potential, metadata)
 
 
