@@ -124,16 +124,6 @@ def at_q(times, q=MATRIX_Q):
     return {s: d for s, d in near.items() if "q" not in d.coords or abs(float(d.q) - q) <= Q_OFF}
 
 
-def times_within(data):
-    """How many relaxation times of each species the run holds, as text; "<" where it relaxes later than the run ends."""
-    found = {}
-    for name in data.species.values:
-        one = data.sel(species=name)
-        value = data.length_ps / float(one.tau if int(one.reached) == 1 else one.bound)
-        found[str(name)] = {0: "< ", 1: "", -1: "> "}.get(int(one.reached), "") + f"{value:.1f}"
-    return found
-
-
 def times_ratio(data, slow, fast):
     """τ(slow)/τ(fast) with its error; NaN where one was not reached."""
     a, b = data.sel(species=slow), data.sel(species=fast)

@@ -228,6 +228,16 @@ def sizes(D):
     return {state: boxes for state, boxes in found.items() if len(boxes) > 1}
 
 
+def times_within(data):
+    """How many relaxation times of each species the run holds, as text; "<" where it relaxes later than the run ends."""
+    found, marks = {}, {0: "< ", 1: "", -1: "> "}
+    for one in (data.sel(species=name) for name in data.species.values):
+        if int(one.reached) in marks:  # else nothing is known of it
+            value = data.length_ps / float(one.tau if int(one.reached) == 1 else one.bound)
+            found[one.species.item()] = marks[int(one.reached)] + f"{value:.1f}"
+    return found
+
+
 def ratios(results, variable, above, below):
     """Ratio of a variable between two species in every state, with its error by propagation of the two."""
     rows = []

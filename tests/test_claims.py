@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from scipy.stats import norm
 
-from glasslib import claims
+from glasslib import claims, sweep
 from glasslib.errors import GlasslibError
 
 SPECIES = ["Na", "O", "Si"]
@@ -122,7 +122,7 @@ def test_times_at_another_wave_number_are_not_taken_for_those_of_the_network():
 
 def test_a_species_that_does_not_relax_has_fewer_times_within_the_run():
     data = late(["Si"], 9.0).assign_attrs(length_ps=10.0)
-    assert claims.times_within(data) == {"Na": "10.0", "O": "10.0", "Si": "< 1.1"}
+    assert sweep.times_within(data) == {"Na": "10.0", "O": "10.0", "Si": "< 1.1"}
 
 
 def test_a_second_maximum_is_a_hop_only_beyond_what_many_looks_would_give():

@@ -163,6 +163,20 @@ def test_training_stops_when_validation_no_longer_improves(tmp_path):
     assert int(np.argmin(values)) == len(values) - 1 - 3
 
 
+def test_a_model_tells_the_errors_of_the_weights_that_it_holds(tmp_path):
+    config = dataclasses.replace(TINY, epochs=30, rate=0.03, patience=3)
+    train([frame(0), frame(1)], [frame(5)], tmp_path, config)
+    rows = json.loads((tmp_path / "history.json").read_text())
+    best = min(rows, key=lambda row: row["validation_loss"])
+    assert best["epoch"] < rows[-1]["epoch"]
+    told = json.loads((tmp_path / "model.json").read_text())["metadata"]
+    assert {name: told[name] for name in ("energy_rmse", "force_rmse")} == {
+        n: best[n] for n in ("energy_rmse", "force_rmse")
+    }
+    found = evaluate(load_model(tmp_path / "model"), [frame(5)])
+    assert float(found.force_rmse.iloc[-1]) == pytest.approx(1000 * best["force_rmse"], rel=1e-3)
+
+
 def test_refining_starts_from_the_model_with_new_species_energies(tmp_path):
     frames = [frame(seed) for seed in range(4)]
     config = dataclasses.replace(TINY, epochs=80, rate=1e-2)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from test_kernels import CASES, beyond, close_pair, potential, sheared
+from test_kernels import CASES, agree_beyond_the_bounds, close_pair, potential, sheared
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from glasslib import GlasslibError, load_potential, random_structure
@@ -92,14 +92,7 @@ def test_gpu_kernels_and_readable_model_agree(case):
 
 
 def test_gpu_kernels_and_readable_model_agree_beyond_the_bounds():
-    atoms = random_structure("NS2", 18, seed=1)
-    model = beyond(potential(32).double(), atoms)
-    readable = PaiNNCalculator([model], "reference", torch.float64)
-    readable.calculate(atoms)
-    ours = PaiNNCalculator([model.float()], "triton")
-    ours.calculate(atoms)
-    np.testing.assert_allclose(ours.results["energies"], readable.results["energies"], atol=1e-5)
-    np.testing.assert_allclose(ours.results["forces"], readable.results["forces"], atol=1e-3)
+    agree_beyond_the_bounds("triton", random_structure("NS2", 18, seed=1))
 
 
 def test_a_list_that_ages_grows_and_follows_the_cell_gives_the_forces_of_a_fresh_one():

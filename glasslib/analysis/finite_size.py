@@ -80,7 +80,7 @@ def finite_size(results, *, variable="D", level=0.95):
             f"{variable}_s": (one, -slope, slope_sem, f"{unit}·Å", f"slope of {variable} against −1/L"),
             f"{variable}_misfit": (one, misfit, None, "1", "reduced chi squared"),
             variable: (all_sizes, x, sem, unit, label),
-            f"{variable}_whole": (all_sizes, complete.astype(int), None, "1", whole or "known"),
+            f"{variable}_whole": (all_sizes, (complete > 0).astype(int), None, "1", whole or "known"),
         },
         {"species": names, "length": length},
         known | {"observable": "finite_size", "level": level},

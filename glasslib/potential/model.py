@@ -12,8 +12,7 @@ ROOM = 0.25  # of the width of the bounds, by which an energy can go beyond them
 def bounded(energy, bounds):
     """`energy` itself between two bounds; beyond, what levels off with a quarter of their distance to go, smooth to the second derivative.
 
-    Where a network extrapolates it may say anything: between two lone silicon atoms at 0.4 Å, 10¹⁸ eV of either sign. With its word limited the core
-    repulsion has the last one.
+    Where a network extrapolates it may say anything, of either sign and any size. With its word limited the core repulsion has the last one.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Core repulsion: the universal potential of Ziegler, Biersack & Littmark (1985), switched on where no bond is ever that short.
 
 A network knows only distances that its training frames hold; what keeps atoms apart below them is this term. It is zero, exactly and
-with two derivatives, from the outer radius of a pair on, which lies below the shortest distances of a melt at 4000 K. The radii are kept with a model:
+with two derivatives, from the outer radius of a pair on, which only colliding atoms pass. The radii are kept with a model:
 its network has learned beside that core.
 """
 
@@ -11,8 +11,8 @@ import torch
 from ase import units
 from ase.data import atomic_numbers, covalent_radii
 
-# Distance from which on the repulsion is zero, Å; other pairs: 0.8 times the sum of the covalent radii. Two sodium ions at 1.45 Å repel each other by a third of
-# what the universal potential has there, and three frames tell how they do down to 1.54 Å.
+# Distance from which on the repulsion is zero, Å; other pairs: 0.8 times the sum of the covalent radii. Between sodium
+# ions the universal potential is too hard, and labelled frames tell down to this radius how they repel each other.
 OUTER = {"OO": 1.85, "OSi": 1.28, "NaO": 1.55, "SiSi": 2.0, "NaSi": 1.95, "NaNa": 1.5}
 INNER = 0.55  # fraction of the outer radius below which it is whole
 COULOMB = units._e / (4 * math.pi * units._eps0) * 1e10  # e²/(4πε₀), eV Å
