@@ -1,6 +1,7 @@
 """Files that are either whole or not there, and the reading of plain data."""
 
 import errno
+import gzip
 import hashlib
 import json
 import os
@@ -8,6 +9,7 @@ import re
 import shutil
 import stat
 import tempfile
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -111,24 +113,54 @@ def regular(path, limit=None):
     return known.st_size
 
 
-def checked_xyz(path):
-    """Refuse an extended-XYZ file that ends within a line, or declares more than it can hold: its parser would take the rest of a
-    number for a number, and count atoms and columns one by one.
+@contextmanager
+def unpacked(path, limit):
+    """Yield a file with the content of `path`: itself, or a copy of what is in it where its name ends in `.gz`.
+
+    Raises
+    ------
+    GlasslibError
+        Where the content is damaged, or has more than `limit` bytes.
     """
+    path = Path(path)
+    if path.suffix != ".gz":
+        yield path
+        return
+    regular(path, limit)
+    with tempfile.NamedTemporaryFile(suffix=path.stem) as copy:
+        try:
+            with gzip.open(path) as stream:
+                while part := stream.read(1 << 20):
+                    copy.write(part)
+                    if copy.tell() > limit:
+                        raise GlasslibError(f"{path} holds more than the {limit} bytes that such a file may have")
+        except (gzip.BadGzipFile, EOFError, zlib.error):
+            raise GlasslibError(f"{path} is no gzip file, or it is truncated or damaged: restore it") from None
+        except OSError as error:
+            raise GlasslibError(f"cannot read {path}: {error.strerror}") from None
+        copy.flush()
+        yield Path(copy.name)
+
+
+def checked_xyz(path, name=None):
+    """Refuse an extended-XYZ file that ends within a line, or declares more than it can hold: its parser would take the rest of a
+    number for a number, and count atoms and columns one by one. `name`: what errors call it, where that is not its path.
+    """
+    name = name or path
     most, line = max(regular(path), 1_000_000), ""
     with open(path, errors="replace") as stream:
         for number, line in enumerate(stream, 1):
             if "Properties" in line:
                 columns = re.findall(r":\s*[+]?([0-9_]+)", line.partition("Properties")[2])
                 if any(len(count) > 6 or int(count.strip("_") or 0) > MOST_COLUMNS for count in columns):
-                    raise GlasslibError(f"{path}, line {number} declares more than {MOST_COLUMNS} columns")
+                    raise GlasslibError(f"{name}, line {number} declares more than {MOST_COLUMNS} columns")
                 continue
             word = line.strip().lstrip("+").replace("_", "")
             if word.isdecimal() and (len(word) > 18 or int(word) > most):
-                raise GlasslibError(f"{path}, line {number} declares {word[:20]} atoms, more than the file can hold")
+                raise GlasslibError(f"{name}, line {number} declares {word[:20]} atoms, more than the file can hold")
     if line.strip() and not line.endswith("\n"):
         raise GlasslibError(
-            f"{path} is truncated (it ends within a line): restore it or, if nothing is missing, end its last line"
+            f"{name} is truncated (it ends within a line): restore it or, if nothing is missing, end its last line"
         )
 
 

@@ -1,5 +1,7 @@
 """Frames, splits and the stress correction of the ab initio data set."""
 
+import gzip
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -7,7 +9,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import GPa
 
 from glasslib.errors import GlasslibError
-from glasslib.files import write_json
+from glasslib.files import unpacked, write_json
 from glasslib.reference import collect, read_frames, split, statistics, write_frames
 from glasslib.reference.frames import read_plain, voigt, write_plain
 from glasslib.reference.splits import place
@@ -303,6 +305,29 @@ def test_shipped_correction_is_the_measured_one():
     for atoms in read_plain(f"{DATA}/seed.extxyz"):
         if atoms.info["parent"] == "pmmcs-6-2500-0.95":
             assert -np.trace(atoms.info["stress_correction"]) / 3 / GPa == pytest.approx(4.06, rel=0.03)
+
+
+def test_gzipped_frames_are_those_of_the_plain_file(tmp_path):
+    frames = read_frames(f"{DATA}/seed.extxyz")[:3]
+    for name in ("a.extxyz", "b.extxyz.gz"):
+        write_plain(tmp_path / name, frames)
+    packed = (tmp_path / "b.extxyz.gz").read_bytes()
+    assert gzip.decompress(packed) == (tmp_path / "a.extxyz").read_bytes()
+    assert len(read_frames(tmp_path)) == 6  # both files of the folder
+    for plain, other in zip(read_frames(tmp_path / "a.extxyz"), read_frames(tmp_path / "b.extxyz.gz"), strict=True):
+        assert np.array_equal(plain.positions, other.positions) and plain.info["parent"] == other.info["parent"]
+        assert np.array_equal(plain.get_forces(), other.get_forces())
+    write_plain(tmp_path / "c.extxyz.gz", frames)
+    assert (tmp_path / "c.extxyz.gz").read_bytes() == packed  # no time, no name of a temporary file in it
+    for bad in (packed[:-30], packed[:500] + b"junk" + packed[504:], b"no gzip", gzip.compress(b"5\n")):
+        (tmp_path / "bad.extxyz.gz").write_bytes(bad)
+        with pytest.raises(GlasslibError, match="bad.extxyz.gz"):
+            read_frames(tmp_path / "bad.extxyz.gz")
+    with (
+        pytest.raises(GlasslibError, match="holds more than the 10000 bytes"),
+        unpacked(tmp_path / "b.extxyz.gz", 10_000),
+    ):
+        pass
 
 
 def test_isolated_atoms_object_without_labels_is_no_frame(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ase.calculators.calculator import Calculator, all_changes
+from safetensors.numpy import load, load_file
 from test_training_foundation import needs_sevenn
 from test_training_xtb import cell, needs_tblite, zero
 
@@ -143,8 +144,9 @@ def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was
         assert (tmp_path / "d" / part).exists()
     held = xtb(cell(14))  # a melt of a test trajectory is not learned from
     held.info["parent"] = "held"
-    together = distil(frames, [*melts, held], tmp_path / "together", test=[held], workers=2, **settings)
-    assert together.with_suffix(".safetensors").read_bytes() == weights
+    shared = distil(frames, [*melts, held], tmp_path / "shared", test=[held], workers=2, **settings)
+    for name, tensor in load_file(shared.with_suffix(".safetensors")).items():  # of sums in another order
+        np.testing.assert_allclose(tensor, load(weights)[name], rtol=1e-3, atol=2e-5, err_msg=name)
     more = [*melts, xtb(cell(13))]
     monkeypatch.setattr("glasslib.training.distillation.xtb", None)  # nothing is labelled again
     assert distil(frames, melts, tmp_path / "d", **settings).with_suffix(".safetensors").read_bytes() == weights

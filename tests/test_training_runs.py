@@ -23,6 +23,7 @@ from glasslib.potential.storage import load_model
 from glasslib.provenance import record_path
 from glasslib.training import TrainConfig, evaluate, train
 from glasslib.training.checkpoint import load_checkpoint, save_checkpoint
+from glasslib.training.distributed import together
 from glasslib.training.loop import Training
 from glasslib.training.optimiser import OPTIMISERS
 
@@ -152,6 +153,17 @@ def test_two_processes_train_as_one_does(tmp_path):
         [row["loss"] for row in json.loads((tmp_path / name / "history.json").read_text())] for name in ("one", "two")
     ]
     np.testing.assert_allclose(curves[1], curves[0], rtol=1e-5)
+
+
+def test_processes_started_here_train_as_one_does(tmp_path):
+    frames = [frame(seed) for seed in range(5)]
+    train(frames, [], tmp_path / "one", TINY)
+    assert together(2, train, frames, [], tmp_path / "two", TINY) == tmp_path / "two" / "model"
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in one:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-3, atol=2e-5, err_msg=name)
+    with pytest.raises(GlasslibError, match="other parameters"):
+        together(2, train, frames, [], tmp_path / "two", dataclasses.replace(TINY, seed=1))
 
 
 def test_training_stops_when_validation_no_longer_improves(tmp_path):

@@ -36,3 +36,11 @@ def settings(texts):
         except ValueError:
             values[name] = text
     return values
+
+
+def whole(option, text):
+    """Whole numbers with commas between."""
+    try:
+        return [int(one) for one in text.split(",")]
+    except ValueError:
+        raise GlasslibError(f"{option} must be whole numbers with commas between, not {text!r}") from None

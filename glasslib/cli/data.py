@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import GlasslibError
-from .app import Seed, app, example
+from .app import Seed, app, example, whole
 
 
 @app.command(
@@ -144,8 +144,8 @@ def chain(
 
 @app.command(
     epilog=example(
-        "glasslib melts runs/melts/pmmcs.extxyz --number 200 --workers 2",
-        "glasslib melts runs/melts/painn.extxyz --number 100 --potential default --name painn --seed 60",
+        "glasslib melts runs/melts/pmmcs.extxyz.gz --number 200 --workers 2",
+        "glasslib melts runs/melts/painn.extxyz.gz --number 100 --potential default --name painn --seed 60",
     )
 )
 def melts(
@@ -155,10 +155,12 @@ def melts(
         str, typer.Option(help="What drives them: pmmcs, shik, a trained potential; or random, for starts.")
     ] = "pmmcs",
     name: Annotated[str | None, typer.Option(help="First word of the frames' names; default: the potential.")] = None,
+    temperatures: Annotated[str | None, typer.Option(help="K, with commas; default: 300 to 4000.")] = None,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     seed: Seed = 0,
 ):
     """Make melts with GFN1-xTB labels, to learn from beside ab initio frames; killed at any time, the same command goes on."""
     from ..training.melts import melts as made
 
-    print(f"{output}: {len(made(output, number, potential, name, seed, workers))} frames")
+    which = {"temperatures": whole("--temperatures", temperatures)} if temperatures else {}
+    print(f"{output}: {len(made(output, number, potential, name, seed, workers, **which))} frames")

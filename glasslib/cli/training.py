@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import GlasslibError
-from .app import app, example, settings
+from .app import app, example, settings, whole
 
 RECIPE = {"batch": 2, "huber": 1.0, "average": 0.99, "warmup": 50}  # of learning curves, where nothing else is set
 
@@ -32,6 +32,7 @@ def train(
     """Train a PaiNN potential on labelled frames, split by parent trajectory; killed at any time, the same command goes on."""
     from ..potential import load_potential
     from ..reference import read_frames, split
+    from ..reference.frames import extxyz
     from ..training import TrainConfig, evaluate
     from ..training import train as trained
 
@@ -39,8 +40,7 @@ def train(
     config = TrainConfig.of(settings(setting))
     if not validate:
         parts["train"], parts["validation"] = parts["train"] + parts["validation"], []
-    files = sorted(frames.glob("*.extxyz")) if frames.is_dir() else [frames]
-    model = trained(parts["train"], parts["validation"], out, config, initial=initial, inputs=files)
+    model = trained(parts["train"], parts["validation"], out, config, initial=initial, inputs=extxyz(frames))
     print(evaluate(load_potential(model), parts["test"]).round(2).to_string())
     print(model)
 
@@ -55,16 +55,16 @@ def distil(
     melts: Annotated[Path, typer.Argument(help="With GFN1-xTB labels, made by `glasslib melts`.")],
     out: Annotated[Path, typer.Option(help="Folder for teachers and student.")] = Path("runs/distilled"),
     initial: Annotated[Path | None, typer.Option(help="Model that the student starts from.")] = None,
-    workers: Annotated[int, typer.Option(help="Teachers trained at once.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Processes, each on one core.", min=1)] = 1,
 ):
     """Train teachers of two kinds on labelled frames, and one network on the frames and on melts that the teachers label (needs tblite and SevenNet)."""
     from ..potential import load_potential
     from ..reference import read_frames, split
-    from ..reference.frames import read_plain
+    from ..reference.frames import extxyz, read_plain
     from ..training import evaluate
     from ..training.distillation import distil as distilled
 
-    files = [sorted(path.glob("*.extxyz")) if path.is_dir() else [path] for path in (frames, melts)]
+    files = [extxyz(frames), extxyz(melts)]
     parts = split(read_frames(frames))
     learned = [atoms for file in files[1] for atoms in read_plain(file)]
     known = parts["train"] + parts["validation"]
@@ -99,6 +99,7 @@ def curve(
 ):
     """Draw up a learning curve, or an ablation: test errors of trainings on more and more frames, and of other settings."""
     from ..reference import read_frames, split
+    from ..reference.frames import extxyz
     from ..training import TrainConfig
     from ..training.curve import learning_curve
 
@@ -117,18 +118,9 @@ def curve(
         starts["pre-trained"] = (initial, {})
     for changes in variant or ():
         starts[changes] = (None, {"epochs": 2 * epochs} | settings(changes.split(",")))
-    files = sorted(frames.glob("*.extxyz")) if frames.is_dir() else [frames]
     known = parts["train"] + parts["validation"]
-    print(learning_curve(known, test, numbers, out, starts, config, files, repeats).round(1).to_string())
+    print(learning_curve(known, test, numbers, out, starts, config, extxyz(frames), repeats).round(1).to_string())
     print(out)
-
-
-def whole(option, text):
-    """Whole numbers with commas between."""
-    try:
-        return [int(one) for one in text.split(",")]
-    except ValueError:
-        raise GlasslibError(f"{option} must be whole numbers with commas between, not {text!r}") from None
 
 
 @app.command(epilog=example("glasslib evaluate default data/frames"))

@@ -3,6 +3,8 @@
 Units: Å, eV, eV/Å, eV/Å³ (ASE's sign: tensile stress is positive, pressure = −tr/3), K.
 """
 
+import gzip
+from io import StringIO
 from pathlib import Path
 
 import ase.io
@@ -12,7 +14,7 @@ from ase.neighborlist import neighbor_list
 from ase.units import GPa
 
 from ..errors import GlasslibError
-from ..files import atomic, checked_xyz, regular
+from ..files import atomic, checked_xyz, regular, unpacked
 from ..systems import composition
 
 TEXT, NUMBERS = ("composition", "parent", "level"), ("temperature_K", "density_scale")
@@ -43,7 +45,7 @@ def read_frames(path):
     """
     path = Path(path)
     if path.is_dir():
-        files = sorted(path.glob("*.extxyz"))
+        files = extxyz(path)
         if not files:
             raise GlasslibError(f"{path} holds no *.extxyz file: give a file of labelled frames, or a folder of such")
         return [frame for file in files for frame in read_frames(file)]
@@ -54,21 +56,32 @@ def read_frames(path):
 
 
 def read_plain(path):
-    """Frames of one file with labels in place but only the file itself checked (a queue, or labels yet to be corrected)."""
+    """Frames of one file, gzipped or not, with labels in place but only the file itself checked (a queue, or labels yet to be corrected)."""
+    with unpacked(path, MOST_BYTES) as file:
+        return _read(file, Path(path))
+
+
+def extxyz(path):
+    """The file `path`, or those of a folder, in the order of their names: `*.extxyz`, gzipped or not."""
     path = Path(path)
-    size = regular(path, MOST_BYTES)
+    return sorted([*path.glob("*.extxyz"), *path.glob("*.extxyz.gz")]) if path.is_dir() else [path]
+
+
+def _read(file, path):
+    """Frames of `file`, which errors call `path`."""
+    size = regular(file, MOST_BYTES)
     try:
-        with open(path, "rb") as stream:
+        with open(file, "rb") as stream:
             stream.seek(max(0, size - 1))
             last = stream.read()
     except OSError as error:
         raise GlasslibError(f"cannot read {path}: {error.strerror}") from None
     if last != b"\n":  # a number cut short is still a number
         raise GlasslibError(f"{path} is empty or ends in the middle of a line: it was truncated; restore it")
-    checked_xyz(path)
+    checked_xyz(file, path)
     frames = []
     try:
-        for atoms in ase.io.iread(path, index=":", format="extxyz", parallel=False):
+        for atoms in ase.io.iread(file, index=":", format="extxyz", parallel=False):
             frames.append(_arranged(atoms))
     except Exception as error:  # the parser raises whatever its regular expressions and casts happen to
         reason = " ".join(str(error).split())[:160] or type(error).__name__
@@ -215,11 +228,16 @@ def write_frames(path, frames):
 
 
 def write_plain(path, frames):
-    """Write frames without checks of their labels."""
+    """Write frames without checks of their labels; gzipped where the name ends in `.gz`, and the same bytes every time."""
+    stored = [_stored(atoms) for atoms in frames]
+    how = {"format": "extxyz", "parallel": False}  # else collective under MPI
     with atomic(path) as temporary:
-        ase.io.write(
-            temporary, [_stored(atoms) for atoms in frames], format="extxyz", parallel=False
-        )  # else collective under MPI
+        if temporary.suffix == ".gz":
+            text = StringIO()
+            ase.io.write(text, stored, **how)
+            temporary.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
+        else:
+            ase.io.write(temporary, stored, **how)
 
 
 def _stored(atoms):

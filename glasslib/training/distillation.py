@@ -24,6 +24,7 @@ from ..progress import progress
 from ..provenance import RunRecord, keep_key, key_of, made_for
 from ..reference.frames import read_plain, write_plain
 from .config import TrainConfig
+from .distributed import together
 from .foundation import REFINE, Foundation, refine
 from .foundation import need_installed as need_foundation
 from .frames import labels
@@ -144,7 +145,7 @@ def distil(
     inputs : list of paths
         Files that frames and melts came from, for the records.
     workers : int
-        Networks that are trained at once, each on one core.
+        Processes of one core each: networks that are trained at once, or that share the student's training (whose weights differ by rounding then).
 
     Returns
     -------
@@ -185,7 +186,8 @@ def distil(
     lessons = taught(out, teachers, melts, members, key, [*inputs, *files], workers)
     known = WEIGHT * list(frames)
     mean = known + read_plain(lessons[0])
-    (path,) = _all_trained([(train, mean, [], out / "student", student, initial)], inputs, 1)
+    sharing = min(workers, student.batch)  # each batch, between processes
+    path = together(sharing, _trained, inputs, train, mean, [], out / "student", student, initial)
     jobs = [
         (train, known + read_plain(own), [], out / f"member{seed}", replace(member, seed=seed), path)
         for seed, own in enumerate(lessons[1:], 1)

@@ -1,18 +1,41 @@
-"""Data-parallel training under `torchrun`: gradients are summed over processes, so that a step is the one a single process takes.
+"""Data-parallel training, in processes of `together` or of `torchrun`: gradients are summed over them, so that a step is the one a single process takes.
 
 Every process holds all frames and takes its share of each batch; the loss is normalised by the whole batch.
 """
 
 import os
+import socket
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
 
+from ..processes import pool
+
+
+def together(size, function, *arguments):
+    """What `function(*arguments)` returns, called in `size` processes of one group that `train` finds; the first error ends them all."""
+    if size == 1:
+        return function(*arguments)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pool(size) as executor:
+        jobs = [executor.submit(_member, rank, size, port, function, arguments) for rank in range(size)]
+        for job in as_completed(jobs):
+            job.result()
+        return jobs[0].result()
+
+
+def _member(rank, size, port, function, arguments):
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return function(*arguments)
+
 
 @contextmanager
 def processes():
-    """Join the group that `torchrun` describes in the environment, if there is one; yields (rank, number of processes)."""
+    """Join the group that the environment describes, if there is one; yields (rank, number of processes)."""
     joined = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized()
     if joined:
         dist.init_process_group("gloo")

@@ -39,7 +39,7 @@ def train(frames_train, frames_validation, out_dir, config=None, initial=None, r
     """Train a potential, or refine one.
 
     A run that was killed goes on from its last checkpoint when called again with the same arguments, and ends with the same
-    weights, bit for bit, as an unbroken one. It takes one core; under `torchrun` every process takes its share of each batch.
+    weights, bit for bit, as an unbroken one. It takes one core; in a group (`distributed.together`, `torchrun`) every process takes its share of each batch.
 
     Parameters
     ----------

@@ -134,7 +134,7 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
     name = name or Path(potential).stem
     if not name.replace("_", "").isalnum():
         raise GlasslibError(f"name must be letters and digits, not {name!r}")
-    parts = folder(out.parent / f"{out.stem}-melts")
+    parts = folder(out.parent / f"{out.name.partition('.')[0]}-melts")
     parameters = {"melts": count, "potential": potential, "name": name}
     weights = [] if potential in (*POTENTIALS, RANDOM) else files(potential)
     record, key = RunRecord("melts", parameters, weights, {"states": seed}), key_of(potential, *weights)
