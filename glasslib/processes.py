@@ -3,11 +3,12 @@
 import os
 import threading
 import time
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing import get_context
 
 from .errors import GlasslibError
+from .progress import progress
 
 
 def follow(parent):
@@ -39,3 +40,28 @@ def pool(workers):
         ) from None
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def all_done(jobs, workers=1, title=None, unit="parts"):
+    """What several jobs return, in their order; the first error ends them all.
+
+    Parameters
+    ----------
+    jobs : list of tuples
+        A function and its arguments, which a process can be sent.
+    workers : int
+        Processes; with one, this one does the work.
+    title, unit : str
+        Of the progress bar; none without a title.
+    """
+
+    def shown(one_by_one):
+        return progress(one_by_one, title, unit, len(jobs)) if title else one_by_one
+
+    if workers == 1:
+        return list(shown(function(*arguments) for function, *arguments in jobs))
+    with pool(workers) as processes:
+        made = [processes.submit(*job) for job in jobs]
+        for one in shown(as_completed(made)):
+            one.result()
+        return [one.result() for one in made]

@@ -14,8 +14,9 @@ from glasslib.errors import GlasslibError
 from glasslib.potential.storage import load_model
 from glasslib.reference.frames import read_plain
 from glasslib.training import TrainConfig, evaluate
-from glasslib.training.distillation import Teachers, distil, taught
+from glasslib.training.distillation import distil
 from glasslib.training.foundation import REFINE
+from glasslib.training.lessons import Teachers, taught
 from glasslib.training.xtb import labelled, xtb
 
 
@@ -84,16 +85,28 @@ def test_teachers_of_one_kind_are_enough():
 
 
 def test_members_of_the_committee_have_teachers_of_their_own_of_both_kinds_in_turn(tmp_path, monkeypatch):
-    monkeypatch.setattr("glasslib.training.distillation.SPREAD", 1e9)
+    monkeypatch.setattr("glasslib.training.lessons.SPREAD", 1e9)
     melts = [zero(cell(seed)) for seed in range(3)]
-    monkeypatch.setattr("glasslib.training.distillation.PART", 2)
+    for atoms, parent in zip(melts, ("p0", "p0", "p1"), strict=True):
+        atoms.info["parent"] = parent
+    monkeypatch.setattr("glasslib.training.lessons.PART", 2)
     paths = taught(tmp_path, stand_ins, melts, 6, "key")
     of_first = [read_plain(path)[0].get_potential_energy() for path in paths]
     assert of_first == pytest.approx([5.0, 7.0, 1.0, 11.0, 2.0, 7.0, 6.0])
     assert all(np.allclose([a.positions for a in read_plain(path)], [a.positions for a in melts]) for path in paths)
-    monkeypatch.setattr(
-        "glasslib.training.distillation.SPREAD", 0.5
-    )  # where they disagree the refined network has the word
+    asked = []
+
+    def counted():
+        known = stand_ins()
+        answers = known.answers
+        known.answers = lambda *given: asked.append(1) or answers(*given)
+        return known
+
+    more = [zero(cell(7)), *melts]
+    assert len(read_plain(taught(tmp_path, counted, more, 6, "key")[0])) == 4
+    assert len(asked) == 1  # for the new one
+    assert taught(tmp_path, None, more, 6, "key")  # all is there
+    monkeypatch.setattr("glasslib.training.lessons.SPREAD", 0.5)  # where they disagree the refined network has the word
     paths = taught(tmp_path, stand_ins, melts, 2, "another key")
     assert [read_plain(path)[0].get_potential_energy() for path in paths] == pytest.approx([1.0, 1.0, 1.0])
 
@@ -120,7 +133,7 @@ def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was
         "member": small,
         "student": replace(small, epochs=3),
     }
-    monkeypatch.setattr("glasslib.training.distillation.SPREAD", 1e9)
+    monkeypatch.setattr("glasslib.training.lessons.SPREAD", 1e9)
     path = distil(frames, melts, tmp_path / "d", test=frames, **settings)
     errors = pd.read_csv(tmp_path / "d" / "errors.csv", index_col=0)
     (row,) = evaluate(load_model(path), frames).loc[[("all", "all")]].to_dict("records")

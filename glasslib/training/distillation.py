@@ -6,7 +6,6 @@ potential lacks to the labels (Δ-learning, Ramakrishnan et al., J. Chem. Theory
 the labels (`foundation`). Errors of the two kinds have little in common (`compare`).
 """
 
-from concurrent.futures import as_completed
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -17,102 +16,23 @@ from ase import units
 
 from ..errors import GlasslibError
 from ..files import atomic, folder
-from ..potential.calculator import PaiNNCalculator
-from ..potential.storage import load_model
-from ..processes import pool
-from ..progress import progress
-from ..provenance import RunRecord, keep_key, key_of, made_for
+from ..processes import all_done
+from ..provenance import key_of
 from ..reference.frames import read_plain, write_plain
 from .config import TrainConfig
 from .distributed import together
 from .foundation import REFINE, Foundation, refine
 from .foundation import need_installed as need_foundation
 from .frames import labels
-from .loop import one_thread, train
-from .xtb import Corrected, difference, labelled, need_installed, xtb
+from .lessons import Teachers, calculator_of, labels_of, mean_of, taught, values
+from .loop import train
+from .xtb import Corrected, difference, need_installed, xtb
 
 DELTA = TrainConfig(epochs=110, batch=2, huber=1.0, average=0.99, warmup=50)
 STUDENT = TrainConfig(epochs=70, batch=2, rate=1e-3, huber=1.0, average=0.998, warmup=100, optimiser="muon")
 MEMBER = replace(STUDENT, epochs=6, batch=4)
-WEIGHTS = 1, 2  # of the kinds in the mean: refined networks err less
 SMOOTH = 0.005  # of the pair potentials
-PART = 60  # melts that a process labels at once
-SPREAD = 0.8  # eV/Å; where the teachers differ by more (root mean square of a melt), the refined network has the word: it knows close pairs
 WEIGHT = 2  # times that an ab initio frame counts for one of the melts
-
-
-class Teachers:
-    """Both kinds of teachers, and their mean.
-
-    Parameters
-    ----------
-    base : xtb.Corrected
-        GFN1-xTB with a pair potential.
-    deltas : list of ase Calculators
-        Networks for what `base` lacks.
-    refined : list of foundation.Foundation
-    pairs : xtb.Corrected, optional
-        What goes with `refined`.
-    """
-
-    def __init__(self, base, deltas, refined=(), pairs=None):
-        self.base, self.deltas, self.refined, self.pairs = base, deltas, refined, pairs
-
-    @classmethod
-    def load(cls, base, deltas, refined, pairs):
-        """The same, of files: models of `deltas`, weights of `refined`."""
-        return cls(base, [_calculator(path) for path in deltas], [Foundation(path) for path in refined], pairs)
-
-    def answers(self, atoms, base):
-        """What each teacher says of `atoms`: energy (eV), forces (eV/Å) and stress (Voigt, eV/Å³) of those of either kind.
-
-        `base` are the same atoms with the labels of GFN1-xTB.
-        """
-        start = self.base.label(atoms, base)
-        return (
-            [_sum(start, atoms, calculator) for calculator in self.deltas],
-            [_of(self.pairs.label(atoms, network.label(atoms))) for network in self.refined],
-        )
-
-    def label(self, atoms, base):
-        """A copy of `atoms` labelled with the mean, and the teachers' disagreement: root mean square over force components, eV/Å."""
-        kinds = self.answers(atoms, base)
-        return _mean(atoms, kinds), _spread(kinds)
-
-
-def _mean(atoms, kinds):
-    shares = [weight for weight, kind in zip(WEIGHTS, kinds, strict=True) if kind]
-    means = [[np.mean([one[k] for one in kind], 0) for k in range(3)] for kind in kinds if kind]
-    total = (sum(w * mean[k] for w, mean in zip(shares, means, strict=True)) / sum(shares) for k in range(3))
-    made = labelled(atoms, *total)
-    made.info["level"] = "mean of potentials trained on ab initio frames"
-    return made
-
-
-def _spread(kinds):
-    return float(np.sqrt(np.mean(np.std([one[1] for kind in kinds for one in kind], 0) ** 2)))
-
-
-def _in_turn(kinds, count):
-    """One of the first kind, one of the second, the next of the first …, from the beginning again where a kind has no more."""
-    there = [kind for kind in kinds if kind]
-    return [there[k % len(there)][k // len(there) % len(there[k % len(there)])] for k in range(count)]
-
-
-def _labels(atoms, calculator):
-    work = atoms.copy()
-    work.calc = calculator
-    return _of(work)
-
-
-def _of(atoms):
-    """Energy (eV), forces (eV/Å) and stress (Voigt, eV/Å³)."""
-    return atoms.get_potential_energy(), atoms.get_forces().copy(), atoms.get_stress().copy()
-
-
-def _sum(start, atoms, calculator):
-    energy, forces, stress = _labels(atoms, calculator)
-    return start.get_potential_energy() + energy, start.get_forces() + forces, start.get_stress() + stress
 
 
 def distil(
@@ -168,12 +88,14 @@ def distil(
     if refined:
         need_foundation()
     out = folder(out)
-    bases = _bases(frames, out / "bases.extxyz", xtb)
+    bases = _bases(frames, out / "bases.extxyz", xtb, workers)
     base = Corrected(frames, bases, smooth=SMOOTH)
     gaps = [difference(atoms, base.label(atoms, known)) for atoms, known in zip(frames, bases, strict=True)]
     jobs, pairs = [], None
     if refined:
-        pairs = Corrected(frames, _bases(frames, out / "foundation.extxyz", _published), "SevenNet-0", smooth=SMOOTH)
+        pairs = Corrected(
+            frames, _bases(frames, out / "foundation.extxyz", _published, workers), "SevenNet-0", smooth=SMOOTH
+        )
         rest = [difference(atoms, pairs.correction.label(atoms)) for atoms in frames]
         jobs = [
             (refine, rest, out / f"refined{seed}", replace(refinement, seed=seed)) for seed in range(1, refined + 1)
@@ -182,8 +104,7 @@ def distil(
     made = _all_trained(jobs, inputs, workers)
     files = [weights(path) for path in made]
     teachers = partial(Teachers.load, base, made[refined:], files[:refined], pairs)
-    key = key_of(SPREAD, WEIGHTS, list(melts), list(frames), *files)
-    lessons = taught(out, teachers, melts, members, key, [*inputs, *files], workers)
+    lessons = taught(out, teachers, melts, members, key_of(list(frames), *files), [*inputs, *files], workers)
     known = WEIGHT * list(frames)
     mean = known + read_plain(lessons[0])
     sharing = min(workers, student.batch)  # each batch, between processes
@@ -194,7 +115,7 @@ def distil(
     ]
     committee = _all_trained(jobs, inputs, workers)
     if test:
-        table = compare(teachers(), path, committee, test, _bases(test, out / "test-bases.extxyz", xtb))
+        table = compare(teachers(), path, committee, test, _bases(test, out / "test-bases.extxyz", xtb, workers))
         with atomic(out / "errors.csv") as temporary:
             table.to_csv(temporary, float_format="%.3f")
     return path
@@ -215,55 +136,13 @@ def weights(model):
     return Path(model).with_suffix(".safetensors")
 
 
-def taught(out, load, melts, members, key, inputs=(), workers=1):
-    """Files of the melts as the teachers, that `load()` gives, label them: their mean, then `members` of them, of both kinds in turn."""
-    paths = [out / "teacher.extxyz", *(out / f"teacher{k}.extxyz" for k in range(1, members + 1))]
-    if not all(made_for(path, key) for path in paths):
-        record = RunRecord("teachers' labels", {"spread": SPREAD}, inputs)
-        parts = [melts[begin : begin + PART] for begin in range(0, len(melts), PART)]
-        jobs = [(_lessons, load, part, members, SPREAD) for part in parts]
-        made = [sum(of_all, []) for of_all in zip(*_all(jobs, workers, "teachers' labels"), strict=True)]
-        for path, labels in zip(paths, made, strict=True):
-            write_plain(path, labels)
-            record.save(path)
-            keep_key(path, key)
-    return paths
-
-
-def _lessons(load, melts, members, most):
-    """What `taught` writes, of a part of the melts: a list of labelled melts for each file."""
-    with one_thread():
-        teachers, made = load(), []
-        for atoms in melts:
-            kinds = teachers.answers(atoms, atoms)
-            if _spread(kinds) > most:
-                word = labelled(atoms, *kinds[1][0]) if kinds[1] else teachers.base.label(atoms, atoms)
-                made.append([word] * (1 + members))
-            else:
-                made.append([_mean(atoms, kinds), *(labelled(atoms, *one) for one in _in_turn(kinds, members))])
-    return [list(of_all) for of_all in zip(*made, strict=True)]
-
-
 def _all_trained(jobs, inputs, workers):
     """What several trainings return, each given by its function and first arguments."""
-    return _all([(_trained, inputs, *job) for job in jobs], workers)
+    return all_done([(_trained, inputs, *job) for job in jobs], workers)
 
 
 def _trained(inputs, function, *arguments):
     return function(*arguments, resume="same", inputs=inputs)
-
-
-def _all(jobs, workers, title=None):
-    """What several jobs return, each given by its function and arguments; the first error ends them all."""
-    if workers == 1:
-        made = (function(*arguments) for function, *arguments in jobs)
-        return list(progress(made, title, "parts", len(jobs)) if title else made)
-    with pool(workers) as processes:
-        made = [processes.submit(*job) for job in jobs]
-        done = as_completed(made)
-        for one in progress(done, title, "parts", len(jobs)) if title else done:
-            one.result()
-        return [one.result() for one in made]
 
 
 def compare(teachers, student, committee, test, bases):
@@ -283,14 +162,16 @@ def compare(teachers, student, committee, test, bases):
     for atoms, base in zip(test, bases, strict=True):
         kinds = teachers.answers(atoms, base)
         kinds_of_all.append(kinds)
-        for name, answer in zip(names, [_of(teachers.base.label(atoms, base)), *kinds[0], *kinds[1]], strict=True):
+        for name, answer in zip(names, [values(teachers.base.label(atoms, base)), *kinds[0], *kinds[1]], strict=True):
             found[name].append(answer)
-    found["mean of the teachers"] = [_of(_mean(atoms, kinds)) for atoms, kinds in zip(test, kinds_of_all, strict=True)]
+    found["mean of the teachers"] = [
+        values(mean_of(atoms, kinds)) for atoms, kinds in zip(test, kinds_of_all, strict=True)
+    ]
     for name, models in (("student", [student]), ("committee", committee)):
         if models:
-            calculator = _calculator(*models)
-            found[name] = [_labels(atoms, calculator) for atoms in test]
-    truth = [_of(atoms) for atoms in test]
+            calculator = calculator_of(*models)
+            found[name] = [labels_of(atoms, calculator) for atoms in test]
+    truth = [values(atoms) for atoms in test]
     table = pd.DataFrame({name: _errors(made, truth) for name, made in found.items()}).T.rename_axis("potential")
     wrong = {
         name: np.concatenate([np.ravel(a[1] - b[1]) for a, b in zip(made, truth, strict=True)])
@@ -312,26 +193,23 @@ def _errors(made, truth):
     }
 
 
-def _bases(frames, path, label):
+def _bases(frames, path, label, workers=1):
     """Labels of a level of theory for the frames, kept in a file."""
     kept = {atoms.positions.tobytes(): atoms for atoms in read_plain(path)} if Path(path).exists() else {}
     found = [kept.get(atoms.positions.round(8).tobytes()) for atoms in frames]
-    if None in found:
-        found = [
-            known or _bare(label(atoms))
-            for atoms, known in progress(list(zip(frames, found, strict=True)), Path(path).stem, "frames")
-        ]
+    new = [number for number, known in enumerate(found) if known is None]
+    if new:
+        made = all_done([(_labelled, label, frames[number]) for number in new], workers, Path(path).stem, "frames")
+        for number, atoms in zip(new, made, strict=True):
+            found[number] = atoms
         write_plain(path, found)
         found = read_plain(path)  # rounded as in the file, so that a later call finds the same
     return found
 
 
-def _bare(atoms):
-    """Without what the data set says of the ab initio labels."""
+def _labelled(label, atoms):
+    """`label(atoms)` without what the data set says of the ab initio labels."""
+    made = label(atoms)
     for name in ("stress_raw", "stress_correction", "stress_kind", "level"):
-        atoms.info.pop(name, None)
-    return atoms
-
-
-def _calculator(*paths):
-    return PaiNNCalculator([load_model(path) for path in paths])
+        made.info.pop(name, None)
+    return made
