@@ -242,9 +242,11 @@ def test_a_learning_curve_keeps_what_is_trained_and_falls(tmp_path):
     error = table.set_index(["start", "frames"]).force_rmse
     assert error["random weights", 8] < error["short", 8]
     before = (tmp_path / "curve-models/random weights-8-0/model.safetensors").read_bytes()
-    again = learning_curve(frames, [frame(20), frame(21)], [1, 8], tmp_path / "curve.csv", starts, TINY)
+    again = learning_curve(frames, [frame(20), frame(21)], [1, 8], tmp_path / "curve.csv", starts, TINY, workers=2)
     assert (tmp_path / "curve-models/random weights-8-0/model.safetensors").read_bytes() == before
     assert again.equals(table)
+    with pytest.raises(GlasslibError, match="differ"):
+        learning_curve(frames, frames[:1], [1], tmp_path / "curve.csv", starts, TINY, seeds=(0, 0))
     with pytest.raises(GlasslibError, match="between 1 and 8"):
         learning_curve(frames, frames[:1], [9], tmp_path / "curve.csv", starts, TINY)
 

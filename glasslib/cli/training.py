@@ -96,6 +96,7 @@ def curve(
             help="Another training from random weights, with FIELD=VALUE of TrainConfig (several with commas)."
         ),
     ] = None,
+    workers: Annotated[int, typer.Option(help="Trainings at once, each on one core.", min=1)] = 1,
 ):
     """Draw up a learning curve, or an ablation: test errors of trainings on more and more frames, and of other settings."""
     from ..reference import read_frames, split
@@ -112,14 +113,20 @@ def curve(
         raise GlasslibError(
             f"no test frame has a temperature between {limits[0]} and {limits[1]} K: widen --temperatures"
         )
-    config = TrainConfig.of(RECIPE | settings(setting) | {"epochs": epochs})
+    own = settings(setting)
+    for name, option in (("epochs", "--epochs"), ("seed", "--seeds")):
+        if name in own:
+            raise GlasslibError(f"--set {name} has no effect here: use {option}")
+    config = TrainConfig.of(RECIPE | own | {"epochs": epochs})
     starts = {"random weights": (None, {"epochs": 2 * epochs})}
     if initial:
         starts["pre-trained"] = (initial, {})
     for changes in variant or ():
         starts[changes] = (None, {"epochs": 2 * epochs} | settings(changes.split(",")))
     known = parts["train"] + parts["validation"]
-    print(learning_curve(known, test, numbers, out, starts, config, extxyz(frames), repeats).round(1).to_string())
+    print(
+        learning_curve(known, test, numbers, out, starts, config, extxyz(frames), repeats, workers).round(1).to_string()
+    )
     print(out)
 
 

@@ -4,6 +4,7 @@ from .distances import hop_lengths, jumps, two_maxima, van_hove, van_hove_distin
 from .front_page import as_png, front
 from .melts import against_time, diffusion, finite_size, points, without_species
 from .potentials import (
+    ablation,
     conservation,
     coverage,
     dimers,
@@ -21,6 +22,6 @@ from .theme import SPECIES, about, style
 
 __all__ = [
     "SPECIES", "about", "against_time", "angles", "as_png", "bars", "by_distance", "conservation", "coverage", "diffusion", "dimers",
-    "errors", "finite_size", "front", "history", "hop_lengths", "jumps", "labels", "learning_curve", "parity", "points", "ratios", "reliability", "run_log", "scaling", "structure_factor", "style", "two_maxima",
+    "ablation", "errors", "finite_size", "front", "history", "hop_lengths", "jumps", "labels", "learning_curve", "parity", "points", "ratios", "reliability", "run_log", "scaling", "structure_factor", "style", "two_maxima",
     "van_hove", "van_hove_distinct", "without_species",
 ]  # fmt: skip

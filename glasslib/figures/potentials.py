@@ -296,3 +296,30 @@ def learning_curve(table):
         ax.yaxis.set_major_formatter("{x:g}")
     axes[0, 0].legend(loc="lower left")
     return figure
+
+
+def ablation(table, base="random weights", names=None):
+    """What each change of a recipe does to the errors on the test frames: a row for each, the base on top with a band down from it.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As of `training.curve.learning_curve`, of one number of frames.
+    base : str
+        The `start` that the others are changes of; the band spans its seeds.
+    names : dict, optional
+        `start` → words.
+    """
+    kinds = {"force_rmse": "force (meV/Å)", "energy_rmse": "energy (meV/atom)", "pressure_rmse": "pressure (GPa)"}
+    rows = [base, *(name for name in table.start.unique() if name != base)]
+    figure, axes = panels(1, 3, height=0.8 + 0.24 * len(rows), sharey=True)
+    for ax, (key, label) in zip(axes.flat, kinds.items(), strict=True):
+        known = table.loc[table.start == base, key]
+        ax.axvspan(known.min(), known.max(), color=GREY, alpha=0.25, lw=0)
+        ax.axvline(known.mean(), color=GREY, lw=0.8)
+        for y, name in enumerate(rows):
+            values = table.loc[table.start == name, key]
+            ax.plot(values, np.full(len(values), y), "o", ms=4, color="black" if name == base else "#2b7bba")
+        ax.set(xlabel=f"{label}, rms", ylim=(len(rows) - 0.5, -0.5))
+    axes[0, 0].set_yticks(range(len(rows)), [(names or {}).get(name, name) for name in rows])
+    return figure
