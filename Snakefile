@@ -21,7 +21,7 @@ TRAJECTORIES = [str(sweep.trajectory_path(RUN, *state)) for state in STATES]
 if int(config.get("partial", 0)):  # some state points failed: the figures are drawn from those that did not
     TRAJECTORIES = [path for path in TRAJECTORIES if Path(path).exists()]
 NOTEBOOKS = sorted(p.stem for p in Path("notebooks").glob("*.ipynb"))
-FRAMES = sorted(map(str, Path("data/frames").rglob("*.extxyz")))
+FRAMES = sorted(map(str, Path("data/frames").rglob("*.extxyz*")))
 MODELS = sorted(map(str, [*Path("data/models").rglob("*.safetensors"), *Path("data/models").rglob("*.json")]))
 SHIPPED = sorted(map(str, Path("data/results").rglob("*.nc")))
 # exec: Snakemake itself is the parent of the process, which ends when that does

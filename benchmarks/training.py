@@ -1,6 +1,6 @@
 """An epoch of training: compiled first-order passes against the loop that differentiates forces twice.
 
-    python benchmarks/training.py --frames data/frames/frames.extxyz --out training.json
+    python benchmarks/training.py --frames data/frames/melts.extxyz --out training.json
 
 Rounds are interleaved and medians taken. "eager" is plain PyTorch as one writes it: graphs built once, `Potential.forward` with
 `create_graph=True`, the loss differentiated again, all cores. "fast" is `glasslib.training` in one process, and under `torchrun` in as

@@ -113,6 +113,11 @@ def regular(path, limit=None):
     return known.st_size
 
 
+def listed(folder, *patterns):
+    """Files of a folder that match any of the patterns, in the order of their names, without hidden ones (what a killed process left behind)."""
+    return sorted(path for pattern in patterns for path in Path(folder).glob(pattern) if not path.name.startswith("."))
+
+
 @contextmanager
 def unpacked(path, limit):
     """Yield a file with the content of `path`: itself, or a copy of what is in it where its name ends in `.gz`.

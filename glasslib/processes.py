@@ -22,9 +22,15 @@ def _end_with(parent):
     os._exit(1)
 
 
+def _end(executor):
+    """End what an executor has begun: `shutdown` would wait for it, hours perhaps, before the error is seen."""
+    for process in list((executor._processes or {}).values()):
+        process.terminate()
+
+
 @contextmanager
 def pool(workers):
-    """An executor of fresh processes; after an error nothing that waits in it is begun.
+    """An executor of fresh processes; after an error nothing that waits in it is begun, and what runs is ended.
 
     Raises
     ------
@@ -35,9 +41,13 @@ def pool(workers):
     try:
         yield executor
     except BrokenExecutor:
+        _end(executor)
         raise GlasslibError(
             "a worker process was lost, perhaps for want of memory: the same command goes on, with fewer workers if need be"
         ) from None
+    except BaseException:
+        _end(executor)
+        raise
     finally:
         executor.shutdown(cancel_futures=True)
 

@@ -175,6 +175,11 @@ def keep_key(path, key):
         Path(temporary).write_text(key)
 
 
+def forget_key(path):
+    """Remove what `keep_key` noted, before `path` is written over: a kill then leaves no old note beside a new file."""
+    Path(f"{path}.key").unlink(missing_ok=True)
+
+
 def ancestry(path, depth=0, seen=None):
     """Lines that trace an artefact through its records to files that have none (the ab initio frames).
 

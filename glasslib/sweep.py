@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from .errors import GlasslibError
-from .files import atomic
+from .files import atomic, listed
 from .trajectory import Trajectory
 
 LARGE = 5000  # values
@@ -131,10 +131,10 @@ def merge(source, target):
         If `target` knows a state by more observables than `source`: it would then hold two runs under one name.
     """
     source, target = Path(source), Path(target)
-    new = {path.name: load(path) for path in sorted(source.glob("*.nc"))}
+    new = {path.name: load(path) for path in listed(source, "*.nc")}
     if not new:
         raise GlasslibError(f"no results (.nc) in {source}: run the notebooks 05 to 10, or `glasslib run`, first")
-    old = {path.name: load(path) for path in sorted(target.glob("*.nc"))}
+    old = {path.name: load(path) for path in listed(target, "*.nc")}
     states = set().union(*new.values())
     lacking = sorted(
         name for name, known in old.items() if name not in APART and states & (set(known) - set(new.get(name, {})))

@@ -9,11 +9,11 @@ import time
 import pytest
 
 from glasslib.errors import GlasslibError
-from glasslib.processes import pool
+from glasslib.processes import all_done, pool
 
 PARENT = """
 import os, time
-from glasslib.processes import pool
+from glasslib.processes import all_done, pool
 if __name__ == "__main__":
     with pool(2) as workers:
         for number in [one.result() for one in [workers.submit(os.getpid) for _ in range(8)]]:
@@ -53,6 +53,10 @@ def test_workers_of_a_killed_process_end(tmp_path):
 def test_a_lost_worker_is_told_and_nothing_waiting_is_begun(tmp_path):
     with pytest.raises(GlasslibError, match="worker process was lost"), pool(1) as processes:
         processes.submit(os._exit, 1).result()
+    begun = time.monotonic()
+    with pytest.raises(FileNotFoundError):
+        all_done([(time.sleep, 600), (os.stat, tmp_path / "none")], workers=2)
+    assert time.monotonic() - begun < 60  # what runs is ended, too
     begun = time.monotonic()
     with pytest.raises(FileNotFoundError), pool(1) as processes:
         made = [processes.submit(os.stat, tmp_path / "none")] + [processes.submit(time.sleep, 2) for _ in range(20)]

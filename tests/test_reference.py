@@ -313,7 +313,12 @@ def test_gzipped_frames_are_those_of_the_plain_file(tmp_path):
         write_plain(tmp_path / name, frames)
     packed = (tmp_path / "b.extxyz.gz").read_bytes()
     assert gzip.decompress(packed) == (tmp_path / "a.extxyz").read_bytes()
+    (tmp_path / ".c-1.extxyz").write_text("left behind by a process that was killed")
     assert len(read_frames(tmp_path)) == 6  # both files of the folder
+    write_plain(tmp_path / "a.extxyz.gz", frames)
+    with pytest.raises(GlasslibError, match="count twice"):
+        read_frames(tmp_path)
+    (tmp_path / "a.extxyz.gz").unlink()
     for plain, other in zip(read_frames(tmp_path / "a.extxyz"), read_frames(tmp_path / "b.extxyz.gz"), strict=True):
         assert np.array_equal(plain.positions, other.positions) and plain.info["parent"] == other.info["parent"]
         assert np.array_equal(plain.get_forces(), other.get_forces())

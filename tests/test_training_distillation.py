@@ -14,9 +14,9 @@ from glasslib.errors import GlasslibError
 from glasslib.potential.storage import load_model
 from glasslib.reference.frames import read_plain
 from glasslib.training import TrainConfig, evaluate
-from glasslib.training.distillation import distil
+from glasslib.training.distillation import _bases, distil
 from glasslib.training.foundation import REFINE
-from glasslib.training.lessons import Teachers, taught
+from glasslib.training.lessons import Teachers, mean_of, spread_of, taught
 from glasslib.training.xtb import labelled, xtb
 
 
@@ -71,16 +71,21 @@ def stand_ins():
     return Teachers(Base(), [Constant(-3.0), Constant(1.0)], [Refined(0.5), Refined(1.5), Refined(5.5)], Pairs())
 
 
+def word(teachers, atoms):
+    kinds = teachers.answers(atoms, zero(atoms))
+    return mean_of(atoms, kinds), spread_of(kinds)
+
+
 def test_the_mean_gives_refined_networks_twice_the_weight():
     atoms = cell(0)
-    made, spread = stand_ins().label(atoms, zero(atoms))
+    made, spread = word(stand_ins(), atoms)
     assert made.get_potential_energy() == pytest.approx(5.0)
     assert np.allclose(made.get_forces(), 5.0) and np.allclose(made.get_stress(), 5.0)
     assert spread == pytest.approx(np.std([7.0, 11.0, 1.0, 2.0, 6.0]))
 
 
 def test_teachers_of_one_kind_are_enough():
-    made, _ = Teachers(Base(), [Constant(-3.0), Constant(1.0)]).label(cell(0), zero(cell(0)))
+    made, _ = word(Teachers(Base(), [Constant(-3.0), Constant(1.0)]), cell(0))
     assert made.get_potential_energy() == pytest.approx(9.0)
 
 
@@ -116,6 +121,25 @@ def test_members_of_the_committee_have_teachers_of_their_own_of_both_kinds_in_tu
 
     paths = taught(tmp_path, without, melts, 2, "a third key")  # or, where there is none, what the networks correct
     assert [read_plain(path)[0].get_potential_energy() for path in paths] == pytest.approx([10.0, 10.0, 10.0])
+
+
+def test_labels_of_other_levels_are_kept_whatever_frames_come_next(tmp_path, monkeypatch):
+    monkeypatch.setattr("glasslib.training.distillation.KEEP", 2)
+    frames, asked = [cell(seed) for seed in range(5)], []
+
+    def label(atoms):
+        asked.append(1)
+        if len(asked) == 4:
+            raise GlasslibError("no labels today")
+        return zero(atoms)
+
+    frames[3].info["parent"] = "the fourth"
+    with pytest.raises(GlasslibError, match="the fourth.*no labels today"):
+        _bases(frames, tmp_path / "a.extxyz", label)
+    assert len(read_plain(tmp_path / "a.extxyz")) == 2  # kept
+    assert np.allclose(_bases(frames[3:], tmp_path / "a.extxyz", label)[0].positions, frames[3].positions)
+    assert [len(found) for found in _bases(frames, tmp_path / "a.extxyz", label)] == [len(atoms) for atoms in frames]
+    assert len(asked) == 2 + 2 + 2 + 1  # the failed one once more, nothing else twice but the third
 
 
 @needs_tblite

@@ -72,7 +72,7 @@ def bond_angles(trajectory_or_replicas, *, triplets=None, cutoff=None, bins=90, 
                 a, b, c = t.split("-")
                 near_a = bonded(replica.species, i, j, distance, b, a, cutoffs)
                 near_c = near_a if a == c else bonded(replica.species, i, j, distance, b, c, cutoffs)
-                total[at, k] += angles(i, vector, near_a, near_c, a == c, len(positions), bins)
+                total[at, k] += angles(i, vector, near_a, near_c, a == c, bins)
         sums.append(total)
         counts.append(total.sum(2))
     sums, counts = np.concatenate(sums), np.concatenate(counts)
@@ -104,7 +104,7 @@ def bonded(species, i, j, distance, centre, neighbour, cutoffs):
 
 
 @njit(cache=True)
-def angles(i, vector, near_a, near_c, same, atoms, bins):
+def angles(i, vector, near_a, near_c, same, bins):
     """Histogram of the angles between bonds of one atom; bonds are sorted by i."""
     out = np.zeros(bins, np.int64)
     start = 0

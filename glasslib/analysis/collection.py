@@ -82,7 +82,7 @@ def everything(trajectory_or_replicas, *, quiet=False):
     replicas = checked(trajectory_or_replicas)
     results, left_out = {}, {}
     jobs = [(f.__name__, f, replicas) for f in (*STRUCTURE, *DYNAMICS)]
-    with Progress(len(jobs), "analysis", "observables", every=1e9 if quiet else 15.0) as bar:
+    with Progress(len(jobs), "analysis", "observables", quiet=quiet) as bar:
         for name, function, argument in jobs:
             try:
                 results[name] = function(argument)

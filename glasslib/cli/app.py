@@ -38,7 +38,7 @@ def settings(texts):
     return values
 
 
-def whole(option, text):
+def integers(option, text):
     """Whole numbers with commas between."""
     try:
         return [int(one) for one in text.split(",")]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import GlasslibError
-from .app import Seed, app, example, whole
+from .app import Seed, app, example, integers
 
 
 @app.command(
@@ -132,12 +132,12 @@ def chain(
     ] = False,
 ):
     """Sample, select, label, train and validate in one go; killed at any time, the same command goes on."""
-    from ..reference import chain as whole
+    from ..reference import chain as whole_chain
 
     if tiny:
-        errors = whole.tiny(out, workers)
+        errors = whole_chain.tiny(out, workers)
     else:
-        errors = whole.chain(out, samples, labels, atoms, workers, minutes, seed=seed)
+        errors = whole_chain.chain(out, samples, labels, atoms, workers, minutes, seed=seed)
     print(errors.round(2).to_string())
     print(out)
 
@@ -162,5 +162,5 @@ def melts(
     """Make melts with GFN1-xTB labels, to learn from beside ab initio frames; killed at any time, the same command goes on."""
     from ..training.melts import melts as made
 
-    which = {"temperatures": whole("--temperatures", temperatures)} if temperatures else {}
+    which = {"temperatures": integers("--temperatures", temperatures)} if temperatures else {}
     print(f"{output}: {len(made(output, number, potential, name, seed, workers, **which))} frames")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import GlasslibError
-from .app import app, example, settings, whole
+from .app import app, example, integers, settings
 
 RECIPE = {"batch": 2, "huber": 1.0, "average": 0.99, "warmup": 50}  # of learning curves, where nothing else is set
 
@@ -31,8 +31,7 @@ def train(
 ):
     """Train a PaiNN potential on labelled frames, split by parent trajectory; killed at any time, the same command goes on."""
     from ..potential import load_potential
-    from ..reference import read_frames, split
-    from ..reference.frames import extxyz
+    from ..reference import extxyz, read_frames, split
     from ..training import TrainConfig, evaluate
     from ..training import train as trained
 
@@ -59,8 +58,8 @@ def distil(
 ):
     """Train teachers of two kinds on labelled frames, and one network on the frames and on melts that the teachers label (needs tblite and SevenNet)."""
     from ..potential import load_potential
-    from ..reference import read_frames, split
-    from ..reference.frames import extxyz, read_plain
+    from ..reference import extxyz, read_frames, split
+    from ..reference.frames import read_plain
     from ..training import evaluate
     from ..training.distillation import distil as distilled
 
@@ -99,12 +98,15 @@ def curve(
     workers: Annotated[int, typer.Option(help="Trainings at once, each on one core.", min=1)] = 1,
 ):
     """Draw up a learning curve, or an ablation: test errors of trainings on more and more frames, and of other settings."""
-    from ..reference import read_frames, split
-    from ..reference.frames import extxyz
+    from ..reference import extxyz, read_frames, split
     from ..training import TrainConfig
     from ..training.curve import learning_curve
 
-    numbers, repeats, limits = whole("--sizes", sizes), whole("--seeds", seeds), whole("--temperatures", temperatures)
+    numbers, repeats, limits = (
+        integers("--sizes", sizes),
+        integers("--seeds", seeds),
+        integers("--temperatures", temperatures),
+    )
     if len(limits) != 2:
         raise GlasslibError(f"--temperatures must be two, as 1500,3500, not {temperatures!r}")
     parts = split(read_frames(frames))

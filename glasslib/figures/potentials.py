@@ -1,11 +1,14 @@
 """Figures of reference data, training, validation, and of one simulation."""
 
+from itertools import cycle
+
 import numpy as np
 import seaborn as sns
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, SymmetricalLogLocator
 
 from .theme import DASHES, GREY, SPECIES, colour, compositions, legend, ordered, panels
 
+HUES = "#6f6f6f", "#2b7bba", "#dd9a00", "#9c1c33"
 PARTS = {"train": "#2b7bba", "validation": "#dd9a00", "test": "#9c1c33"}
 
 
@@ -282,9 +285,7 @@ def learning_curve(table):
     figure, axes = panels(1, 3, height=2.3)
     kinds = {"force_rmse": "force (meV/Å)", "energy_rmse": "energy (meV/atom)", "pressure_rmse": "pressure (GPa)"}
     for ax, (key, label) in zip(axes.flat, kinds.items(), strict=True):
-        for (name, rows), hue, marker in zip(
-            table.groupby("start", sort=False), ("#6f6f6f", "#2b7bba"), "so", strict=False
-        ):
+        for (name, rows), hue, marker in zip(table.groupby("start", sort=False), cycle(HUES), cycle("sod^v")):
             of = rows.groupby("frames")[key]
             mean, low, high = of.mean(), of.min(), of.max()
             ax.errorbar(mean.index, mean, (mean - low, high - mean), marker=marker, ls="-", ms=4, color=hue, label=name)
@@ -310,6 +311,10 @@ def ablation(table, base="random weights", names=None):
     names : dict, optional
         `start` → words.
     """
+    if table.frames.nunique() > 1:
+        raise ValueError(
+            "trainings on different numbers of frames cannot be told apart here: choose those of one number"
+        )
     kinds = {"force_rmse": "force (meV/Å)", "energy_rmse": "energy (meV/atom)", "pressure_rmse": "pressure (GPa)"}
     rows = [base, *(name for name in table.start.unique() if name != base)]
     figure, axes = panels(1, 3, height=0.8 + 0.24 * len(rows), sharey=True)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from ..errors import GlasslibError, shown
-from ..files import read_json, sha256
+from ..files import listed, read_json, sha256
 
 MODELS = Path(__file__).parents[2] / "data" / "models"
 CLASSICAL = ("pmmcs", "shik", "pmmcs-ewald")
@@ -77,7 +77,7 @@ def _members(path):
     shipped = MODELS / path
     folder = shipped if len(path.parts) == 1 and shipped.is_dir() else path
     if folder.is_dir():
-        members = sorted(folder.glob("*.safetensors"))
+        members = listed(folder, "*.safetensors")
         if not members:
             raise GlasslibError(f"the folder {folder} holds no model (no .safetensors file)")
         return members

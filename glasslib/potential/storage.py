@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..errors import GlasslibError
-from ..files import atomic, read_json, regular, write_json
+from ..files import atomic, listed, read_json, regular, write_json
 from .model import Potential
 from .painn import PaiNN
 from .repulsion import Repulsion
@@ -45,7 +45,7 @@ def model_files(path):
     """Description (.json) and weights (.safetensors) of a model, given its path with or without suffix, or a folder that holds one."""
     path = stem(path)
     if path.is_dir():
-        found = sorted(path.glob("*.safetensors"))
+        found = listed(path, "*.safetensors")
         if len(found) != 1:
             raise GlasslibError(f"{path} holds {len(found)} models: give the path of one")
         path = stem(found[0])

@@ -164,7 +164,7 @@ def propose(calculator, number, runs=None, name="painn", seed=0, known=(), atoms
     candidates, closer = [], shortest_known(known) if contacts else None
     if contacts and not closer:
         raise GlasslibError("contacts are told by the distances that labelled frames hold: give some (known)")
-    with Progress(runs, "exploring", "melts", **({"every": 1e9} if quiet else {})) as bar:
+    with Progress(runs, "exploring", "melts", quiet=quiet) as bar:
         for turn, state in enumerate(states(runs, seed, potentials=(name,), **which)):
             candidates += explore(drivers[turn % len(drivers)], state, atoms, closer=closer)
             bar.update(note=f"{len(candidates)} candidates, last {state.parent}")

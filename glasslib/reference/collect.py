@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import GlasslibError, shown
-from .frames import check, read_plain, write_frames
+from .frames import check, extxyz, read_plain, write_frames
 from .stress import TABLE, correct
 
 SAME = 1e-6  # eV, to which energies of one label agree
@@ -35,7 +35,7 @@ def collect(labels="data/labels-work/early", out="data/frames/melts.extxyz", tab
     labels, out = Path(labels), Path(out)
     if not labels.exists():
         raise GlasslibError(f"no such file: {labels}")
-    files = sorted(labels.glob("*.extxyz")) if labels.is_dir() else [labels]
+    files = extxyz(labels)
     frames = {}
     for file in [out] * out.exists() + files:
         try:

@@ -14,7 +14,7 @@ from ase.neighborlist import neighbor_list
 from ase.units import GPa
 
 from ..errors import GlasslibError
-from ..files import atomic, checked_xyz, regular, unpacked
+from ..files import atomic, checked_xyz, listed, regular, unpacked
 from ..systems import composition
 
 TEXT, NUMBERS = ("composition", "parent", "level"), ("temperature_K", "density_scale")
@@ -62,9 +62,23 @@ def read_plain(path):
 
 
 def extxyz(path):
-    """The file `path`, or those of a folder, in the order of their names: `*.extxyz`, gzipped or not."""
+    """The file `path`, or those of a folder, in the order of their names: `*.extxyz`, gzipped or not.
+
+    Raises
+    ------
+    GlasslibError
+        Where a folder holds a file both ways: every frame would count twice.
+    """
     path = Path(path)
-    return sorted([*path.glob("*.extxyz"), *path.glob("*.extxyz.gz")]) if path.is_dir() else [path]
+    if not path.is_dir():
+        return [path]
+    files = listed(path, "*.extxyz", "*.extxyz.gz")
+    twice = [file for file in files if file.with_name(f"{file.name}.gz") in files]
+    if twice:
+        raise GlasslibError(
+            f"{twice[0]} and {twice[0].name}.gz lie side by side, and frames would count twice: remove one"
+        )
+    return files
 
 
 def _read(file, path):

@@ -198,7 +198,7 @@ def _watch(running, out, wanted, quiet):
         "frames",
         done=len(wanted) - left,
         every=60,
-        stream=open(os.devnull, "w") if quiet else None,
+        quiet=quiet,
     ) as bar:
         while any(process.poll() is None for process in running):
             time.sleep(0.2)

@@ -1,4 +1,7 @@
-"""What melts of classical potentials lack: crystals, close contacts, and melts as a trained potential sees them."""
+"""What melts of classical potentials lack: crystals, close contacts, and melts as a trained potential sees them.
+
+With these the `quartz-…`, `close-…`, `painn1-…` and like frames of the data set were made, before `active.explore`.
+"""
 
 import numpy as np
 from ase import units

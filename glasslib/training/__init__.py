@@ -3,6 +3,6 @@
 from .config import TrainConfig
 from .evaluate import evaluate, parity, summary
 from .loop import train
-from .teacher import PairTeacher
+from .pair_teacher import PairTeacher
 
 __all__ = ["PairTeacher", "TrainConfig", "evaluate", "parity", "summary", "train"]

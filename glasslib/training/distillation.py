@@ -26,12 +26,13 @@ from .foundation import need_installed as need_foundation
 from .frames import labels
 from .lessons import Teachers, calculator_of, labels_of, mean_of, taught, values
 from .loop import train
-from .xtb import Corrected, difference, need_installed, xtb
+from .xtb import Corrected, label_gap, need_installed, xtb
 
 DELTA = TrainConfig(epochs=110, batch=2, huber=1.0, average=0.99, warmup=50)
 STUDENT = TrainConfig(epochs=70, batch=2, rate=1e-3, huber=1.0, average=0.998, warmup=100, optimiser="muon")
 MEMBER = replace(STUDENT, epochs=6, batch=4)
 SMOOTH = 0.005  # of the pair potentials
+KEEP = 60  # frames labelled by another level of theory before they are kept
 WEIGHT = 2  # times that an ab initio frame counts for one of the melts
 
 
@@ -50,7 +51,7 @@ def distil(
     melts : list of ase.Atoms
         With labels of GFN1-xTB, see `melts.melts`.
     out : path
-        Gets `bases.extxyz` and `foundation.extxyz` (GFN1-xTB and SevenNet-0 of the frames), `delta1/` …, `refined1/` …, `teacher.extxyz` (the melts as the
+        Gets `bases.extxyz`, `test-bases.extxyz` and `foundation.extxyz` (GFN1-xTB and SevenNet-0 of the frames), `delta1/` …, `refined1/` …, `lessons/` and `teacher.extxyz` (the melts as the
         teachers label them), `student/`, and a committee, `member1/` …, each of whose members has learned from one teacher
         (`teacher1.extxyz` …, of both kinds in turn) and not from the mean.
     initial : path, optional
@@ -90,13 +91,13 @@ def distil(
     out = folder(out)
     bases = _bases(frames, out / "bases.extxyz", xtb, workers)
     base = Corrected(frames, bases, smooth=SMOOTH)
-    gaps = [difference(atoms, base.label(atoms, known)) for atoms, known in zip(frames, bases, strict=True)]
+    gaps = [label_gap(atoms, base.label(atoms, known)) for atoms, known in zip(frames, bases, strict=True)]
     jobs, pairs = [], None
     if refined:
         pairs = Corrected(
             frames, _bases(frames, out / "foundation.extxyz", _published, workers), "SevenNet-0", smooth=SMOOTH
         )
-        rest = [difference(atoms, pairs.correction.label(atoms)) for atoms in frames]
+        rest = [label_gap(atoms, pairs.correction.label(atoms)) for atoms in frames]
         jobs = [
             (refine, rest, out / f"refined{seed}", replace(refinement, seed=seed)) for seed in range(1, refined + 1)
         ]
@@ -195,21 +196,29 @@ def _errors(made, truth):
 
 def _bases(frames, path, label, workers=1):
     """Labels of a level of theory for the frames, kept in a file."""
-    kept = {atoms.positions.tobytes(): atoms for atoms in read_plain(path)} if Path(path).exists() else {}
-    found = [kept.get(atoms.positions.round(8).tobytes()) for atoms in frames]
-    new = [number for number, known in enumerate(found) if known is None]
+    kept = {_name(atoms): atoms for atoms in read_plain(path)} if Path(path).exists() else {}
+    new = [atoms for atoms in frames if _name(atoms) not in kept]
+    for begin in range(0, len(new), KEEP):
+        part = new[begin : begin + KEEP]
+        made = all_done([(_labelled, label, atoms) for atoms in part], workers, Path(path).stem, "frames")
+        kept |= {_name(atoms): known for atoms, known in zip(part, made, strict=True)}
+        write_plain(path, kept.values())
     if new:
-        made = all_done([(_labelled, label, frames[number]) for number in new], workers, Path(path).stem, "frames")
-        for number, atoms in zip(new, made, strict=True):
-            found[number] = atoms
-        write_plain(path, found)
-        found = read_plain(path)  # rounded as in the file, so that a later call finds the same
-    return found
+        kept = {
+            _name(atoms): atoms for atoms in read_plain(path)
+        }  # rounded as in the file, so that a later call finds the same
+    return [kept[_name(atoms)] for atoms in frames]
+
+
+def _name(atoms):
+    """What tells a frame from others, also after it was written to a file."""
+    return atoms.get_chemical_formula("hill"), atoms.positions.round(8).tobytes(), atoms.cell.array.round(8).tobytes()
 
 
 def _labelled(label, atoms):
-    """`label(atoms)` without what the data set says of the ab initio labels."""
-    made = label(atoms)
-    for name in ("stress_raw", "stress_correction", "stress_kind", "level"):
-        made.info.pop(name, None)
-    return made
+    try:
+        return label(atoms)
+    except GlasslibError as error:
+        raise GlasslibError(
+            f"frame of {atoms.info.get('parent', 'no parent')}, {atoms.get_chemical_formula()}: {error}"
+        ) from None

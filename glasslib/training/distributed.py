@@ -4,32 +4,37 @@ Every process holds all frames and takes its share of each batch; the loss is no
 """
 
 import os
-import socket
-from concurrent.futures import as_completed
+from concurrent.futures import FIRST_EXCEPTION, wait
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 import torch
 import torch.distributed as dist
 
+from ..errors import GlasslibError
 from ..processes import pool
+
+MEETING = "GLASSLIB_PROCESSES"  # environment variable: where processes of `together` meet
 
 
 def together(size, function, *arguments):
     """What `function(*arguments)` returns, called in `size` processes of one group that `train` finds; the first error ends them all."""
     if size == 1:
         return function(*arguments)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with pool(size) as executor:
-        jobs = [executor.submit(_member, rank, size, port, function, arguments) for rank in range(size)]
-        for job in as_completed(jobs):
-            job.result()
+    with TemporaryDirectory() as place, pool(size) as executor:
+        jobs = [
+            executor.submit(_member, rank, size, f"file://{place}/met", function, arguments) for rank in range(size)
+        ]
+        wait(jobs, return_when=FIRST_EXCEPTION)
+        if any(job.done() and job.exception() for job in jobs):
+            wait(jobs, timeout=5)  # the others miss the one that failed: what counts is its error
+            errors = [job.exception() for job in jobs if job.done() and job.exception()]
+            raise next((error for error in errors if isinstance(error, GlasslibError)), errors[0])
         return jobs[0].result()
 
 
-def _member(rank, size, port, function, arguments):
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+def _member(rank, size, place, function, arguments):
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), MEETING: place}
     return function(*arguments)
 
 
@@ -38,12 +43,21 @@ def processes():
     """Join the group that the environment describes, if there is one; yields (rank, number of processes)."""
     joined = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized()
     if joined:
-        dist.init_process_group("gloo")
+        where = os.environ.get(MEETING, "env://")
+        dist.init_process_group(
+            "gloo", init_method=where, rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"])
+        )
     try:
         yield (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     finally:
         if joined:
             dist.destroy_process_group()
+
+
+def meet():
+    """Wait until every process has come here."""
+    if dist.is_initialized():
+        dist.barrier()
 
 
 def share(items, rank, size):

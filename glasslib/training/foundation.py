@@ -8,8 +8,10 @@ basis); refinement is left with the rest.
 
 import importlib.util
 import logging
+import shutil
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -163,8 +165,8 @@ def refine(frames, out, config=REFINE, resume="same", inputs=()):
         Gets `model.safetensors`, `model.json` and what `train` writes besides.
     config : TrainConfig
         Its sizes, species and cutoff do not matter.
-    resume : "same"
-        As `train` takes it: a run of other frames or parameters in `out` is replaced.
+    resume : bool or "same"
+        As `train` takes it, but that a run of other frames or parameters in `out` is always replaced.
     inputs : list of paths
         Files the frames came from, for the record.
 
@@ -173,6 +175,8 @@ def refine(frames, out, config=REFINE, resume="same", inputs=()):
     pathlib.Path
         `out/model.safetensors`, for `Foundation`.
     """
+    if not resume:
+        shutil.rmtree(Path(out) / "checkpoints", ignore_errors=True)
     with one_thread():
         return (
             Refinement(frames, [], folder(out), config, None, 0, 1, inputs, anew=True).run().with_suffix(".safetensors")

@@ -8,7 +8,7 @@ from ..files import folder
 from ..potential.calculator import PaiNNCalculator
 from ..potential.storage import load_model
 from ..processes import all_done
-from ..provenance import RunRecord, keep_key, key_of, made_for
+from ..provenance import RunRecord, forget_key, keep_key, key_of, made_for
 from ..reference.frames import read_plain, write_plain
 from .foundation import Foundation
 from .loop import one_thread
@@ -52,13 +52,9 @@ class Teachers:
             [values(self.pairs.label(atoms, network.label(atoms))) for network in self.refined],
         )
 
-    def label(self, atoms, base):
-        """A copy of `atoms` labelled with the mean, and the teachers' disagreement: root mean square over force components, eV/Å."""
-        kinds = self.answers(atoms, base)
-        return mean_of(atoms, kinds), spread_of(kinds)
-
 
 def mean_of(atoms, kinds):
+    """A copy of `atoms` labelled with the mean of the `answers`."""
     shares = [weight for weight, kind in zip(WEIGHTS, kinds, strict=True) if kind]
     means = [[np.mean([one[k] for one in kind], 0) for k in range(3)] for kind in kinds if kind]
     total = (sum(w * mean[k] for w, mean in zip(shares, means, strict=True)) / sum(shares) for k in range(3))
@@ -68,6 +64,7 @@ def mean_of(atoms, kinds):
 
 
 def spread_of(kinds):
+    """Disagreement of the `answers`: root mean square over force components, eV/Å."""
     return float(np.sqrt(np.mean(np.std([one[1] for kind in kinds for one in kind], 0) ** 2)))
 
 
@@ -121,7 +118,7 @@ def taught(out, load, melts, members, key, inputs=(), workers=1):
     whole = key_of(key, list(melts))
     if all(made_for(path, whole) for path in paths):
         return paths
-    record = RunRecord("teachers' labels", {"spread": SPREAD}, inputs)
+    record = RunRecord("teachers' labels", {"spread": SPREAD, "weights": WEIGHTS, "members": members}, inputs)
     kept = out / "lessons"
     if not made_for(kept, key):
         rmtree(kept, ignore_errors=True)
@@ -130,11 +127,11 @@ def taught(out, load, melts, members, key, inputs=(), workers=1):
     for number, atoms in enumerate(melts):
         name = str(atoms.info.get("parent", f"melt-{number}")).replace("/", "-")
         trajectories.setdefault(name, []).append(number)
-    left = [
-        (kept / f"{name}.extxyz", [melts[number] for number in numbers])
-        for name, numbers in trajectories.items()
-        if not made_for(kept / f"{name}.extxyz", key_of([melts[number] for number in numbers]))
-    ]
+    left = []
+    for name, numbers in trajectories.items():
+        path, own = kept / f"{name}.extxyz", [melts[number] for number in numbers]
+        if not made_for(path, key_of(key, own)):
+            left.append((path, key_of(key, own), own))
     each = max(1, PART * len(trajectories) // len(melts))
     jobs = [(_lessons, load, left[begin : begin + each], members, SPREAD) for begin in range(0, len(left), each)]
     all_done(jobs, workers, "teachers' labels", "parts")
@@ -152,10 +149,10 @@ def taught(out, load, melts, members, key, inputs=(), workers=1):
 
 
 def _lessons(load, trajectories, members, most):
-    """Write for each of the trajectories, (path, melts), what the teachers say: of each melt the mean, then every member's word."""
+    """Write for each of the trajectories, (path, key, melts), what the teachers say: of each melt the mean, then every member's word."""
     with one_thread():
         teachers = load()
-        for path, melts in trajectories:
+        for path, key, melts in trajectories:
             made = []
             for atoms in melts:
                 kinds = teachers.answers(atoms, atoms)
@@ -164,8 +161,9 @@ def _lessons(load, trajectories, members, most):
                     made += [word] * (1 + members)
                 else:
                     made += [mean_of(atoms, kinds), *(labelled(atoms, *one) for one in _in_turn(kinds, members))]
+            forget_key(path)
             write_plain(path, made)
-            keep_key(path, key_of(melts))
+            keep_key(path, key)
 
 
 def calculator_of(*paths):

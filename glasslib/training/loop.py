@@ -18,7 +18,7 @@ from ..progress import Progress
 from ..provenance import RunRecord, record_path
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig
-from .distributed import processes, share, total
+from .distributed import meet, processes, share, total
 from .engine import assess, gradients
 from .frames import collate, force_rms, prepare, species_energies
 from .network import fixed_part, new_potential, pair_energies
@@ -73,6 +73,7 @@ def train(frames_train, frames_validation, out_dir, config=None, initial=None, r
     with one_thread(), processes() as (rank, size):
         if not resume and rank == 0:
             shutil.rmtree(out / "checkpoints", ignore_errors=True)
+        meet()
         return Training(
             frames_train, frames_validation, out, config, initial, rank, size, inputs, resume == "same"
         ).run()
@@ -112,7 +113,9 @@ class Training:
         self.least, self.waited, self.stopped = math.inf, 0, False
         self.steps = config.epochs * math.ceil(len(self.train) / config.batch)
         start = model_files(initial) if initial else ()
-        self.record = RunRecord("training", config.asdict(), [*inputs, *start], {"training": config.seed})
+        self.record = RunRecord(
+            "training", config.asdict() | {"processes": size}, [*inputs, *start], {"training": config.seed}
+        )
         self.identity = self._identity(start)
 
     def _prepared(self, frames_train, frames_validation, initial):
@@ -148,9 +151,7 @@ class Training:
             path.with_suffix(".safetensors")
         ).exists():
             return path  # finished before, and its record tells how
-        with Progress(
-            self.config.epochs, "training", "epochs", done=self.epoch, **({} if self.rank == 0 else {"every": 1e9})
-        ) as bar:
+        with Progress(self.config.epochs, "training", "epochs", done=self.epoch, quiet=self.rank > 0) as bar:
             while self.epoch < self.config.epochs and not self.stopped:
                 self._one_epoch()
                 bar.update(note=self._note)

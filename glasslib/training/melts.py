@@ -21,7 +21,7 @@ from .xtb import FailedError, need_installed, xtb
 RANDOM = "random"
 TIMESTEP = 2.0  # fs
 LARGEST = 100.0  # eV/Å; beyond it GFN1-xTB is not to be believed (sodium cores that meet)
-ATOMS = 50, 72  # smallest and largest wanted size
+ATOMS = 50, 72  # from which wanted size and below which
 MELT, HOLD, RECORD = (
     1.0,
     2.0,
@@ -135,7 +135,7 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
     if not name.replace("_", "").isalnum():
         raise GlasslibError(f"name must be letters and digits, not {name!r}")
     parts = folder(out.parent / f"{out.name.partition('.')[0]}-melts")
-    parameters = {"melts": count, "potential": potential, "name": name}
+    parameters = {"melts": count, "potential": potential, "name": name} | which
     weights = [] if potential in (*POTENTIALS, RANDOM) else files(potential)
     record, key = RunRecord("melts", parameters, weights, {"states": seed}), key_of(potential, *weights)
     if any(parts.iterdir()) and not made_for(parts, key):
@@ -147,7 +147,7 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
     ]
     left = [job for job in jobs if not job[2].exists()]
     done = len(jobs) - len(left)
-    with Progress(len(jobs), "melts", "melts", done=done, **({"every": 1e9} if quiet else {})) as bar:
+    with Progress(len(jobs), "melts", "melts", done=done, quiet=quiet) as bar:
         if workers == 1:
             for job in left:
                 bar.update(note=_melt(*job))
@@ -171,7 +171,12 @@ def _melt(state, potential, path):
 
         calculator = load_potential(potential)
     labelled = []
-    for atoms in configurations(state, potential, calculator):
+    try:
+        found = configurations(state, potential, calculator)
+    except GlasslibError as error:  # a state that cannot be made: the others can
+        write_plain(path, [])
+        return f"{state.parent}: {error}"
+    for atoms in found:
         try:
             made = xtb(atoms)
         except FailedError:  # charges that do not converge: one frame less

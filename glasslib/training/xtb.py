@@ -13,7 +13,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from threadpoolctl import threadpool_limits
 
 from ..errors import GlasslibError
-from .teacher import PairTeacher
+from .pair_teacher import PairTeacher
 
 TEMPERATURE = 1000.0  # K of the electrons, so that the few close contacts of a hot melt converge
 ITERATIONS = 300
@@ -66,6 +66,8 @@ def labelled(atoms, energy, forces, stress):
         if not np.isfinite(value).all():
             raise FailedError(f"the {name} is not finite")
     made = atoms.copy()
+    for name in ("energy", "stress", "stress_raw", "stress_correction", "stress_kind", "level"):  # of other labels
+        made.info.pop(name, None)
     made.calc = SinglePointCalculator(made, energy=float(energy), forces=np.array(forces), stress=np.array(stress))
     return made
 
@@ -87,7 +89,7 @@ class Corrected:
 
     def __init__(self, frames, bases, level="GFN1-xTB", **options):
         self.level = f"{level} with a pair potential matched to ab initio forces"
-        gaps = [difference(atoms, base) for atoms, base in zip(frames, bases, strict=True)]
+        gaps = [label_gap(atoms, base) for atoms, base in zip(frames, bases, strict=True)]
         self.correction = PairTeacher(gaps, **{"closest": 0} | options)
 
     def label(self, atoms, base):
@@ -103,7 +105,7 @@ class Corrected:
         return made
 
 
-def difference(atoms, base):
+def label_gap(atoms, base):
     """What the labels of `atoms` have over those of `base`, as labels of a copy."""
     return labelled(
         atoms,
