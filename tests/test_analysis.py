@@ -1,5 +1,6 @@
 """Single-particle dynamics: closed forms of random walks, wells and jumps, and brute force."""
 
+import inspect
 import re
 
 import numba
@@ -369,6 +370,16 @@ def test_evenly_spaced_times_with_rounding_noise_are_even(time):
 def test_senseless_options_are_named(log_run, name, options):
     with pytest.raises(GlasslibError, match=next(iter(options))):
         getattr(analysis, name)(log_run, **options)
+
+
+DRIFT = [name for name in analysis.__all__ if "drift" in inspect.signature(getattr(analysis, name)).parameters]
+
+
+@pytest.mark.parametrize("name", DRIFT)
+def test_a_text_is_not_a_yes(log_run, name):
+    with pytest.raises(GlasslibError, match="drift must be True or False, not 'False'"):
+        own = {"cutoff": 3.0} if name == "clusters" else {}
+        getattr(analysis, name)([log_run, log_run] if name == "propensity" else log_run, drift="False", **own)
 
 
 def test_arrhenius_takes_like_with_like(log_run):

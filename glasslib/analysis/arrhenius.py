@@ -5,6 +5,7 @@ from scipy.stats import t as student
 
 from ..errors import GlasslibError
 from .dataset import dataset
+from .statistics import flag
 
 BOLTZMANN = 8.617333262e-5  # eV/K
 
@@ -56,7 +57,7 @@ def arrhenius(D_by_temperature, *, variable="D", level=0.95, diffusive_only=True
     value = np.stack([byT[t][variable].values for t in temperatures])
     sem = np.stack([byT[t][f"{variable}_sem"].values for t in temperatures])
     use = np.isfinite(value) & (value > 0)
-    if diffusive_only and "diffusive" in first:
+    if flag("diffusive_only", diffusive_only) and "diffusive" in first:
         use &= np.stack([byT[t]["diffusive"].values.astype(bool) for t in temperatures])
     sign = -1.0 if variable == "D" else 1.0
     out = np.full((7, *value.shape[1:]), np.nan)

@@ -6,7 +6,7 @@ from scipy.sparse.csgraph import connected_components
 from ..errors import GlasslibError
 from .coordination import default_cutoff
 from .dataset import dataset, described
-from .displacements import centre_of_mass, checked, constant_cell, symbols
+from .displacements import checked, constant_cell, drift_of, symbols
 from .lags import chosen_lags, few_lags, frame_pairs
 from .neighbours import half_width
 from .statistics import block_count, block_sums, jackknife, single, whole
@@ -69,7 +69,7 @@ def clusters(
     pairs, values = [], []
     for replica in replicas:
         mine = frame_pairs(replica, lags, origins)
-        shift = centre_of_mass(replica) if drift else np.zeros((len(replica), 3))
+        shift = drift_of(replica, drift)
         inverse = np.linalg.inv(replica.cell)
         random = np.random.default_rng(whole("seed", seed, 0))
         out = np.empty((3, len(names), len(mine.first)))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .dataset import dataset, described
-from .displacements import centre_of_mass, checked, constant_cell, symbols
+from .displacements import checked, constant_cell, drift_of, symbols
 from .lags import chosen_lags, frame_pairs
 from .neighbours import batches, folded, pair_names
 from .self_intermediate_scattering import Q
@@ -49,7 +49,7 @@ def coherent_intermediate_scattering(
     for replica in replicas:
         mine = frame_pairs(replica, lags, origins)
         frames, first, second = mine.used()
-        shift = centre_of_mass(replica) if drift else None
+        shift = drift_of(replica, drift)
         triples, shell, _ = wave_vectors(replica.cell, q, width, vectors)
         waves = [
             species_waves(folded(replica, frames[b], shift)[0], replica.species, names, triples)

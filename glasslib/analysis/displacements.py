@@ -9,7 +9,7 @@ from numba import njit, prange
 
 from ..errors import GlasslibError, shown
 from .lags import chosen_lags, frame_pairs
-from .statistics import block_count, block_sums, jackknife
+from .statistics import block_count, block_sums, flag, jackknife
 
 PART_BYTES = 220_000_000  # of positions held at a time, where each part costs a pass over a file
 MEMORY_BYTES, LEAST = (
@@ -96,6 +96,11 @@ def centre_of_mass(trajectory):
     return drift
 
 
+def drift_of(trajectory, drift=True):
+    """What is taken from all positions [frames, 3], Å: the way of the centre of mass, or nothing."""
+    return centre_of_mass(trajectory) if flag("drift", drift) else np.zeros((len(trajectory), 3))
+
+
 def parts(trajectory, frames, drift=True, atoms=None, reuse=False):
     """Iterate over parts of the atoms.
 
@@ -116,7 +121,7 @@ def parts(trajectory, frames, drift=True, atoms=None, reuse=False):
         Atoms, and their displacements since the first frame of the trajectory, Å.
     """
     atoms = np.arange(trajectory.n_atoms) if atoms is None else np.asarray(atoms)
-    shift = centre_of_mass(trajectory) if drift else np.zeros((len(trajectory), 3))
+    shift = drift_of(trajectory, drift)
     start = np.asarray(trajectory.positions[0], np.float64)
     viewed = isinstance(trajectory.positions, np.ndarray) and trajectory.positions.dtype == np.float64
     size = max(LEAST, MEMORY_BYTES // (len(frames) * 24)) if viewed else max(1, PART_BYTES // (len(frames) * 24))

@@ -8,7 +8,7 @@ from scipy.stats import t as student
 
 from ..errors import GlasslibError
 from .dataset import dataset, described
-from .displacements import centre_of_mass, checked, constant_cell, symbols
+from .displacements import checked, constant_cell, drift_of, symbols
 from .lags import chosen_lags, frame_pairs
 from .statistics import single
 from .waves import wave_vectors
@@ -127,7 +127,7 @@ def averaged(parts, function):
 
 def four_point(run, pairs, names, a, waves, shell, shells, blocks, drift):
     """S₄ and, last, each atom's own share of it [blocks, species, times, shells + 1], NaN in shells without wave vectors and blocks without pairs."""
-    shift = centre_of_mass(run) if drift else np.zeros((len(run), 3))
+    shift = drift_of(run, drift)
     block = np.minimum((pairs.middle * blocks).astype(int), blocks - 1)
     stays = []
     for i, j in zip(pairs.first, pairs.second, strict=True):

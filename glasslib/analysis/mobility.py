@@ -4,7 +4,7 @@ import numpy as np
 
 from ..errors import GlasslibError
 from .dataset import dataset, described
-from .displacements import centre_of_mass, checked, constant_cell
+from .displacements import checked, constant_cell, drift_of
 from .statistics import positive, whole
 
 
@@ -36,7 +36,7 @@ def mobility(trajectory_or_replicas, *, time=None, start=0, drift=True):
     later = run.time[start + 1 :] - run.time[start]
     wanted = np.geomspace(later[0], later[-1], 6) if time is None else positive("time", time)
     frames = np.unique(np.abs(later[None] - wanted[:, None]).argmin(1))
-    shift = centre_of_mass(run) if drift else np.zeros((len(run), 3))
+    shift = drift_of(run, drift)
     here = np.asarray(run.positions[start], np.float64)
     moved = np.array(
         [np.asarray(run.positions[f], np.float64) - here - shift[f] + shift[start] for f in frames + start + 1]

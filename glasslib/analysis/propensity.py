@@ -5,6 +5,7 @@ import numpy as np
 from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import checked, constant_cell, symbols
+from .statistics import flag
 
 SAME = 1e-3  # Å: runs started from one configuration, also where a file has rounded it
 MOST_TIMES = 24
@@ -108,7 +109,7 @@ def moved(run, frames, drift):
     out = np.empty((len(frames), run.n_atoms))
     for k, frame in enumerate(frames.tolist()):
         step = np.asarray(run.positions[frame], np.float64) - start
-        out[k] = np.linalg.norm(step - weight @ step if drift else step, axis=1)
+        out[k] = np.linalg.norm(step - weight @ step if flag("drift", drift) else step, axis=1)
     return out
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..errors import GlasslibError
 from .dataset import dataset, described
-from .displacements import centre_of_mass, checked, constant_cell, parts, symbols
+from .displacements import checked, constant_cell, drift_of, parts, symbols
 from .hops import DISTANCE, UNCAGED, WINDOW, even_frames, find, uncaged
 from .statistics import single, whole
 
@@ -93,7 +93,7 @@ def follow(replica, mine, frames, limit, window, delays, radius, drift):
     if len(keep) > MOST_HOPS:
         keep = keep[np.linspace(0, len(keep) - 1, MOST_HOPS).astype(int)]
     atoms, at = atoms[keep], at[keep]
-    shift = centre_of_mass(replica) if drift else np.zeros((len(replica), 3))
+    shift = drift_of(replica, drift)
     sites, out = np.zeros((len(keep), 3)), np.zeros((len(keep), len(delays), 2))
     for row, _, x in visited(replica, frames, at, np.arange(-window, 0), shift):
         sites[row] += x[atoms[row]] / window

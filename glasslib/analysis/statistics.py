@@ -22,6 +22,13 @@ def whole(name, value, least=1):
     return int(value)
 
 
+def flag(name, value):
+    """`value` as it is, or a GlasslibError: a text such as "False" would count as true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise GlasslibError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
+
+
 def numbers(name, values):
     """One number or several as a float array, or a GlasslibError that names the option."""
     try:

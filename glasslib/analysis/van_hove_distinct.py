@@ -4,7 +4,7 @@ import numpy as np
 
 from ..errors import GlasslibError
 from .dataset import dataset, described
-from .displacements import centre_of_mass, checked, constant_cell, symbols
+from .displacements import checked, constant_cell, drift_of, symbols
 from .lags import chosen_lags, few_lags, frame_pairs
 from .neighbours import batches, distance_histogram, folded, half_width, pair_names
 from .statistics import block_count, jackknife, numbers
@@ -55,7 +55,7 @@ def van_hove_distinct(trajectory_or_replicas, *, r=None, time=None, origins=40, 
         pairs = frame_pairs(replica, lags, origins)
         kind = np.searchsorted(names, replica.species)
         number = np.bincount(kind, minlength=len(names)).astype(float)
-        shift = centre_of_mass(replica) if drift else np.zeros((len(replica), 3))
+        shift = drift_of(replica, drift)
         slot = pairs.blocks(blocks) * len(lags) + pairs.index
         slots = blocks * len(lags)
         total = np.zeros((slots, len(names), len(names), count))

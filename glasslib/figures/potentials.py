@@ -290,12 +290,14 @@ def learning_curve(table):
             mean, low, high = of.mean(), of.min(), of.max()
             ax.errorbar(mean.index, mean, (mean - low, high - mean), marker=marker, ls="-", ms=4, color=hue, label=name)
         ax.set(xscale="log", yscale="log", xlabel="training frames", ylabel=f"{label}, rms")
-        ticks = sorted(table.frames.unique())
+        ticks = []
+        for number in sorted(table.frames.unique(), reverse=True):  # labels that leave room for each other
+            ticks += [number] if not ticks or ticks[-1] / number > 1.7 else []
         ax.set_xticks(ticks, ticks)
         ax.minorticks_off()
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter("{x:g}")
-    axes[0, 0].legend(loc="lower left")
+    axes[0, 1].legend(loc="upper right")
     return figure
 
 

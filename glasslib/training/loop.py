@@ -67,6 +67,8 @@ def train(frames_train, frames_validation, out_dir, config=None, initial=None, r
         For unlabelled frames, unknown species, or a folder that holds a run with other parameters.
     """
     config = TrainConfig() if config is None else config
+    if resume not in (True, False, "same"):
+        raise GlasslibError(f"resume must be True, False or 'same', not {resume!r}")
     if not frames_train:
         raise GlasslibError("no frames to train on: give at least one labelled frame")
     out = folder(out_dir)
