@@ -37,6 +37,7 @@ def simulate(
         float | None, typer.Option(help="Stop where a calibrated committee expects a larger error of a force, eV/Å.")
     ] = None,
     warn: Annotated[bool, typer.Option("--warn", help="Beyond these two limits warn, and go on.")] = False,
+    dispersion: Annotated[bool, typer.Option("--dispersion", help="Add D3(BJ) to a trained potential.")] = False,
     seed: Seed = 0,
 ):
     """Run molecular dynamics to an H5MD trajectory; killed at any time, the same command goes on."""
@@ -44,7 +45,7 @@ def simulate(
     from ..files import read_yaml
     from ..potential import files, load_potential
 
-    calculator = load_potential(potential)
+    calculator = load_potential(potential, dispersion=dispersion)
     melt = dynamics.starting_structure(start, atoms, temperature, seed, calculator)
     stages = read_yaml(schedule) if schedule else dynamics.melt_schedule(temperature, equilibrate, produce, timestep)
     dynamics.run(

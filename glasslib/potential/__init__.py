@@ -11,7 +11,7 @@ CLASSICAL = ("pmmcs", "shik", "pmmcs-ewald")
 CALIBRATION = "calibration.json"  # beside the members of a committee: what their disagreement says about their error
 
 
-def load_potential(name_or_path="default", kernel="auto"):
+def load_potential(name_or_path="default", kernel="auto", dispersion=False):
     """A potential as an ASE calculator.
 
     Parameters
@@ -22,6 +22,8 @@ def load_potential(name_or_path="default", kernel="auto"):
     kernel : str
         "auto" picks the fastest that this machine has; "triton", on a CUDA GPU; "numba"; "reference", the readable
         PyTorch model.
+    dispersion : bool
+        Whether D3(BJ) is added, see `dispersion.Dispersion`; to trained potentials only.
 
     Returns
     -------
@@ -36,9 +38,13 @@ def load_potential(name_or_path="default", kernel="auto"):
     >>> atoms.calc = load_potential()
     >>> atoms.get_forces()
     """
+    if not isinstance(dispersion, bool):
+        raise GlasslibError(f"dispersion must be True or False, not {dispersion!r}")
     if str(name_or_path) in CLASSICAL:
         from .classical import Classical
 
+        if dispersion:
+            raise GlasslibError(f"{name_or_path} was fitted without D3(BJ): leave dispersion out")
         return Classical(str(name_or_path))
     from .calculator import PaiNNCalculator
     from .storage import load_model
@@ -49,6 +55,10 @@ def load_potential(name_or_path="default", kernel="auto"):
     note = members[0].with_name(CALIBRATION)
     if len(members) > 1 and note.exists():
         calculator.calibrate(read_json(note), note)
+    if dispersion:
+        from .dispersion import Dispersion
+
+        return Dispersion(calculator)
     return calculator
 
 
