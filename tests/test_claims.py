@@ -107,6 +107,28 @@ def test_a_state_in_which_sodium_is_the_slow_one_speaks_against_decoupling():
     assert neither.verdict == claims.SUPPORTED and "Neither relaxes in 1 more" in neither.found
 
 
+def within(na, si, a=1.0):
+    return times(na, si).expand_dims(a=[a])
+
+
+def test_decoupling_that_another_function_contradicts_is_not_supported():
+    temperatures = 2000.0, 2500.0, 3000.0, 4000.0
+    good = {("NS2", t): times(1.0, 2.0 * (4000 / t) ** 3) for t in temperatures}
+    alike = {("NS2", t): within(1.0, 3.0 * (4000 / t) ** 2) for t in temperatures}
+    found = claims.decoupling(good, alike)
+    assert found.verdict == claims.SUPPORTED
+    assert "By the overlap within 1 Å: 12.0" in found.found and "above 1 in 4 of 4 states" in found.found
+    slower = {s: within(2.0, 1.0) if s[1] == 2000.0 else d for s, d in alike.items()}
+    found = claims.decoupling(good, slower)
+    assert found.verdict == claims.NOT_RESOLVED and "below in 1" in found.found
+    falling = {("NS2", t): within(1.0, 2.0 * (t / 1000) ** 3) for t in temperatures}
+    assert claims.decoupling(good, falling).verdict == claims.NOT_RESOLVED
+    rattle = {("NS2", t): within(2.0, 1.0, a=0.5) for t in temperatures}  # of no use: sodium rattles wider than that
+    assert claims.decoupling(good, rattle).found == claims.decoupling(good).found
+    judged = claims.judge({"relaxation_time": good, "relaxation_time_overlap": slower})
+    assert {f.verdict for c, f in judged.items() if c.rule is claims.decoupling} == {claims.NOT_RESOLVED}
+
+
 def test_a_ratio_that_noise_leaves_open_is_not_a_missing_decoupling():
     assert claims.decoupling({("NS2", 2000.0): times(1.0, 6.0, error=0.5)}).verdict == claims.NOT_RESOLVED
 
