@@ -129,6 +129,17 @@ def test_decoupling_that_another_function_contradicts_is_not_supported():
     assert {f.verdict for c, f in judged.items() if c.rule is claims.decoupling} == {claims.NOT_RESOLVED}
 
 
+def test_a_hop_is_set_beside_the_distance_of_neighbours():
+    state, r = ("NS2", 2000.0), np.arange(0.05, 6.0, 0.1)
+    g = 1 + np.exp(-((r - 3.1) ** 2) / 0.1) - (r < 2.3)
+    structure = xr.Dataset({"g": (("pair", "r"), [g])}, {"pair": ["Na-Na"], "r": r})
+    given = {state: bimodality([1.0, 6.0, 4.0])}, {state: diffusion()}
+    assert "Neighbouring Na are 3.1 Å apart there" in claims.hopping(*given, {state: structure}).found
+    other = structure.assign_coords(pair=["O-O"])
+    for unknown in ({state: other}, {state: structure * 0}, {}, None):
+        assert "Neighbouring" not in claims.hopping(*given, unknown).found
+
+
 def test_a_ratio_that_noise_leaves_open_is_not_a_missing_decoupling():
     assert claims.decoupling({("NS2", 2000.0): times(1.0, 6.0, error=0.5)}).verdict == claims.NOT_RESOLVED
 

@@ -22,7 +22,16 @@ def lasts(p):
     return small.shift(time=1, fill_value=False) | small.shift(time=-1, fill_value=False)
 
 
-def hopping(bimodality, diffusion, species="Na"):
+def neighbours_at(structure, species, near=5.0):
+    """Å, where the pair distribution function of a species with itself is highest, as of `radial_distribution`; NaN where that is not known."""
+    pair = f"{species}-{species}"
+    if structure is None or pair not in structure.pair.values:
+        return np.nan
+    g = structure.g.sel(pair=pair, r=slice(0, near))
+    return float(g.r[int(g.argmax("r"))]) if float(g.max()) > 1 else np.nan
+
+
+def hopping(bimodality, diffusion, structure=None, species="Na"):
     """Does the van Hove function have a second maximum: do atoms hop?
 
     The chance that noise makes the highest of all second maxima, at any lag time and state, must be below LEVEL, and there must be one at a
@@ -40,9 +49,11 @@ def hopping(bimodality, diffusion, species="Na"):
         top, best = seen[0], lasting
         score[top] = float(best[top].significance)
         one = best[top]
+        apart = neighbours_at((structure or {}).get(top), species)
+        beside = f" Neighbouring {species} are {apart:.1f} Å apart there." if np.isfinite(apart) else ""
         return Finding(
             f"A second maximum at {float(one.second):.1f} Å after {float(one.time):.2g} ps in {state_name(top)}, {score[top]:.1f} standard "
-            f"errors above the dip before it ({chance(looks * float(one.p))}, {looks} looks counted); a significant one in {len(seen)} of {len(states)} states: {', '.join(map(state_name, sorted(seen)))}.{tested}",
+            f"errors above the dip before it ({chance(looks * float(one.p))}, {looks} looks counted); a significant one in {len(seen)} of {len(states)} states: {', '.join(map(state_name, sorted(seen)))}.{beside}{tested}",
             SUPPORTED,
         )
     closest = ""
