@@ -229,6 +229,9 @@ def returns(jumps, composition="NS4"):
     return Finding(text, AGREES if value + error < FEW else DIFFERS if value - error > FEW else NOT_RESOLVED)
 
 
+ANNEALING = {"NS2": 715, "NS3": 742, "NS4": 750, "NS6": 772}  # K, viscosity of 10¹² Pa s; medians of SciGlass
+LIQUIDUS = {"NS2": 1147, "NS3": 1101, "NS4": 1383, "NS6": 1638}  # K, the same
+
 COMPARISONS = (
     Comparison("Relaxation of silicon over that of sodium, incoherent functions", "about 100 in cold NS2, classical simulation (Horbach & Kob 2002)", "another potential at another density", ("horbach2002",), ("relaxation_time",), incoherent),
     Comparison("The same of the coherent functions near 1 Å⁻¹", "one common scale in cold NS2 (Horbach & Kob 2002)", "another potential at another density", ("horbach2002",), ("relaxation_time_coherent",), coherent),
