@@ -10,19 +10,30 @@ from pathlib import Path
 from . import notebook
 from .errors import GlasslibError
 from .files import folder, read_json, write_json
-from .profiles import ROOT
+from .profiles import ROOT, load_profile, parameters
+
+PLACES = {"run_dir", "results", "output", "composition", "temperature", "replica", "atoms"}
 
 
 def outdated(run):
     """What is missing in a run, or was made from sources, data or parameters that have changed since: a list of sentences."""
-    problems = []
+    problems, name = [], Path(run).name
+    here = (ROOT / "profiles" / f"{name}.yml").exists()  # else it was made from a profile that lies elsewhere
+    profile = load_profile(name) if here else None
     for source in sorted(notebook.NOTEBOOKS.glob("*.ipynb")):
         executed = Path(run) / "notebooks" / source.name
         if executed.exists():
-            problems += [f"{source.stem}: {reason}" for reason in notebook.stale(executed)]
+            wanted = given(profile, source.stem, run) if profile else {}
+            problems += [f"{source.stem}: {reason}" for reason in notebook.stale(executed, wanted)]
         else:
             problems.append(f"{source.stem} has not been executed")
     return problems
+
+
+def given(profile, name, run):
+    """Parameters that a profile gives to a notebook, but for those that say where a run lies and which state it is of."""
+    values = {key: value for key, (value, _) in notebook.declared(name).items()} | parameters(profile, name, run)
+    return {key: value for key, value in values.items() if key not in PLACES}
 
 
 def stage(run, target="_build/source"):

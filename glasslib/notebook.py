@@ -5,6 +5,7 @@ that a misspelt name or a wrong type stops the run at once. `run.sign` prints th
 """
 
 import difflib
+import hashlib
 import json
 import math
 import os
@@ -171,6 +172,7 @@ class Run:
             "parameters": self.parameters,
             "inputs": hashes(self.inputs),
             "library_hash": library_hash(parts(self.name)),
+            "source_hash": source_hash(self.name),
             "content_hash": self.hash,
         }
         display(Markdown(line), metadata={"glasslib": record})
@@ -188,13 +190,32 @@ def signatures(executed):
     return [output["metadata"]["glasslib"] for output in outputs if "glasslib" in output.get("metadata", {})]
 
 
-def stale(executed):
-    """Why an executed notebook is out of date: a list of reasons, empty when it is fresh."""
+def source_hash(name):
+    """Hash of the text and code of a notebook."""
+    cells = read_json(NOTEBOOKS / f"{name}.ipynb")["cells"]
+    text = json.dumps([(cell["cell_type"], "".join(cell["source"])) for cell in cells])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def stale(executed, wanted=None):
+    """Why an executed notebook is out of date: a list of reasons, empty when it is fresh.
+
+    Parameters
+    ----------
+    executed : path
+    wanted : dict, optional
+        Parameters that it should have been executed with.
+    """
     records = signatures(executed)
     reasons = [] if records else ["no figure in it is signed"]
     for record in records:
         if record["library_hash"] != library_hash(parts(record["notebook"])):
             reasons.append("the library has changed")
+        if record.get("source_hash") != source_hash(record["notebook"]):
+            reasons.append("the notebook has changed")
+        for key, value in (wanted or {}).items():
+            if record["parameters"].get(key) != value:
+                reasons.append(f"parameter {key} has changed")
         for name, known in record["inputs"].items():
             if not Path(name).exists():
                 reasons.append(f"{name} is missing")

@@ -182,12 +182,20 @@ def test_a_signature_goes_stale_with_its_inputs(tmp_path):
         "notebook": run.name,
         "inputs": {str(data): notebook.sha256(data)},
         "library_hash": notebook.library_hash(notebook.parts(run.name)),
+        "source_hash": notebook.source_hash(run.name),
+        "parameters": {"origins": 5},
     }
     executed = tmp_path / "out.ipynb"
     executed.write_text(json.dumps({"cells": [{"outputs": [{"metadata": {"glasslib": record}}]}]}))
     assert notebook.stale(executed) == []
     data.write_text("2")
     assert notebook.stale(executed) == [f"{data} has changed"]
+    data.write_text("1")
+    assert notebook.stale(executed, {"origins": 5}) == []
+    assert notebook.stale(executed, {"origins": 6}) == ["parameter origins has changed"]
+    record["source_hash"] = "0"
+    executed.write_text(json.dumps({"cells": [{"outputs": [{"metadata": {"glasslib": record}}]}]}))
+    assert notebook.stale(executed) == ["the notebook has changed"]
     record["library_hash"] = "0"
     executed.write_text(json.dumps({"cells": [{"outputs": [{"metadata": {"glasslib": record}}]}]}))
     assert "the library has changed" in notebook.stale(executed)
@@ -207,6 +215,20 @@ def test_readers_see_the_values_that_were_used_and_no_injected_cell():
     shown = book.tidy({"cells": cells})["cells"]
     assert len(shown) == 2
     assert "".join(shown[0]["source"]) == "a = 2.5  # K, one\nb = 'y # z'  # name\nc = [1, 2]  # ps, two"
+
+
+def test_a_book_of_other_parameters_than_its_profile_gives_is_out_of_date(tmp_path):
+    profile = profiles.load_profile("quick")
+    wanted = book.given(profile, "07_relaxation", "runs/quick")
+    record = {"notebook": "07_relaxation", "inputs": {}, "source_hash": notebook.source_hash("07_relaxation")}
+    record |= {"library_hash": notebook.library_hash(notebook.parts("07_relaxation")), "parameters": dict(wanted)}
+    executed = tmp_path / "quick" / "notebooks" / "07_relaxation.ipynb"
+    executed.parent.mkdir(parents=True)
+    executed.write_text(json.dumps({"cells": [{"outputs": [{"metadata": {"glasslib": record}}]}]}))
+    assert not [text for text in book.outdated(tmp_path / "quick") if text.startswith("07")]
+    record["parameters"]["shown_q"] = 99.0
+    executed.write_text(json.dumps({"cells": [{"outputs": [{"metadata": {"glasslib": record}}]}]}))
+    assert "07_relaxation: parameter shown_q has changed" in book.outdated(tmp_path / "quick")
 
 
 def test_a_run_without_its_notebooks_is_out_of_date(tmp_path):
