@@ -145,3 +145,6 @@ def test_a_large_error_agrees_with_nothing():
     assert published.glass(shares(0.76, 0.01)).verdict == published.AGREES
     assert published.glass(shares(0.60, 0.02)).verdict == published.DIFFERS
     assert published.glass(shares(0.60, 0.25)).verdict == claims.NOT_RESOLVED
+    three = {"probability": ("n", [0.12, 0.78, 0.50]), "probability_sem": ("n", [0.01] * 3)}
+    one_off = published.glass({COLD: xr.Dataset(three, {"n": [4, 3, 2]})})
+    assert one_off.verdict == published.DIFFERS and "Q² 0.50" in one_off.found
