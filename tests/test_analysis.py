@@ -378,7 +378,7 @@ DRIFT = [name for name in analysis.__all__ if "drift" in inspect.signature(getat
 @pytest.mark.parametrize("name", DRIFT)
 def test_a_text_is_not_a_yes(log_run, name):
     with pytest.raises(GlasslibError, match="drift must be True or False, not 'False'"):
-        own = {"cutoff": 3.0} if name == "clusters" else {}
+        own = {"cutoff": 3.0} if name in ("clusters", "bond_exchange") else {}
         getattr(analysis, name)([log_run, log_run] if name == "propensity" else log_run, drift="False", **own)
 
 

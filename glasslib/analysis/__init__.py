@@ -18,6 +18,7 @@ self_intermediate_…       F_s                   species, q, time           q
 coherent_intermediate_…   F, S                  pair, q, time (pair, q)    q, width, vectors
 overlap                   Q                     species, a, time           a
 bond_correlation          C_B                   time                       pair, cutoff
+bond_exchange             changed, alpha_2_kept time                       pair, cutoff, fraction
 van_hove_self             G_s, P = 4πr² G_s     species, time, r           r
 van_hove_distinct         G_d                   pair, time, r              r
 relaxation_time           tau, reached, bound   as the function, no time   level; of a Dataset with F_s, Q or C_B
@@ -48,6 +49,7 @@ from .arrhenius import arrhenius
 from .bimodality import bimodality
 from .bond_angles import bond_angles
 from .bond_correlation import bond_correlation
+from .bond_exchange import bond_exchange
 from .clusters import clusters
 from .coherent_intermediate_scattering import coherent_intermediate_scattering
 from .collection import everything, load, save, summary
@@ -81,6 +83,7 @@ __all__ = [
     "bimodality",
     "bond_angles",
     "bond_correlation",
+    "bond_exchange",
     "clusters",
     "coherent_intermediate_scattering",
     "coordination",

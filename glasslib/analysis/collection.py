@@ -12,6 +12,7 @@ from ..progress import Progress
 from .bimodality import bimodality
 from .bond_angles import bond_angles
 from .bond_correlation import bond_correlation
+from .bond_exchange import bond_exchange
 from .clusters import clusters
 from .coherent_intermediate_scattering import coherent_intermediate_scattering
 from .coordination import coordination
@@ -47,6 +48,7 @@ DYNAMICS = (
     self_intermediate_scattering,
     overlap,
     bond_correlation,
+    bond_exchange,
     non_gaussian,
     van_hove_self,
     van_hove_distinct,

@@ -79,13 +79,16 @@ def against_time(results, variable, label, *, log=False, select=None, level=None
     return finish(figure, axes, rows, colours, results, title, x="lag time (ps)", y=label)
 
 
-def without_species(results, variable, label, *, level=None, title=None):
-    """`variable` against lag time where it has no species: a panel for each composition, a curve for each temperature."""
+def without_species(results, variable, label, *, level=None, title=None, extra=None):
+    """`variable` against lag time where it has no species: a panel for each composition, a curve for each temperature; `extra`: another, dotted, where it is known."""
     names, colours = compositions(results), temperature_colours([t for _, t in results])
     figure, axes = panels(1, len(names), height=2.1, sharey=True)
     for (composition, temperature), data in results.items():
         ax = axes[0, names.index(composition)]
         curve(ax, data.time, data[variable], data[f"{variable}_sem"], color=colours[temperature])
+        if extra:
+            sure = data[f"{extra}_sem"] < 0.2 * np.abs(data[variable]).max()  # of few atoms it is noise
+            ax.plot(data.time, data[extra].where(sure), color=colours[temperature], lw=1.0, ls=":")
     for ax, name in zip(axes[0], names, strict=True):
         ax.set(xscale="log", title=name, xlabel="lag time (ps)")
         if level is not None:
