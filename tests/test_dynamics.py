@@ -415,3 +415,24 @@ def test_a_trajectory_names_the_weights_of_its_potential(tmp_path):
     )
     assert run.attrs["weights"] == sha256(files()[0])[:12]
     assert analysis.radial_distribution(run).attrs["weights"] == run.attrs["weights"]
+
+
+def test_propensity_of_one_configuration_is_one_call_that_goes_on_where_it_was(tmp_path):
+    crystal, potential = bulk("Cu", cubic=True) * (2, 2, 2), EMT()
+    made = dynamics.isoconfigurational(crystal, potential, tmp_path, 300, 0.05, runs=3, seed=5)
+    assert made.propensity.shape[1] == len(crystal) and float(made.propensity[-1].min()) > 0
+    assert np.isfinite(made.explained).all() and sorted(p.name for p in tmp_path.glob("*.h5")) == [
+        "0.h5",
+        "1.h5",
+        "2.h5",
+    ]
+    runs = [Trajectory.open(tmp_path / f"{k}.h5") for k in range(3)]
+    np.testing.assert_allclose(made.propensity, analysis.propensity(runs).propensity)
+    np.testing.assert_allclose(runs[0].positions[0], runs[2].positions[0])
+    assert np.abs(runs[0].positions[-1] - runs[2].positions[-1]).max() > 0.01
+    times = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*.h5")}
+    dynamics.isoconfigurational(crystal, potential, tmp_path, 300, 0.05, runs=4, seed=5)
+    assert {p: p.stat().st_mtime_ns for p in times} == times and (tmp_path / "3.h5").exists()
+    for runs in (1, True, 2.0):
+        with pytest.raises(GlasslibError, match="at least 2"):
+            dynamics.isoconfigurational(crystal, potential, tmp_path, 300, 0.05, runs=runs)
