@@ -21,6 +21,7 @@ PARTS = {
     "one thread": lambda rounds: ("kernels", "--rounds", rounds, "--readable", 0, "--threads", 1, "--atoms", 297, 2997),
     "loop": lambda rounds: ("loop",),
     "analysis": lambda rounds: ("analysis", "--rounds", rounds),
+    "dispersion": lambda rounds: ("dispersion", "--rounds", rounds),
     "training": lambda rounds: ("training", "--rounds", rounds, "--frames", HERE.parent / "data/frames"),
 }
 
@@ -45,7 +46,7 @@ def rows(results):
     for row in results["sizes"]["rows"]:
         case = f"energy, forces, stress: {row['atoms']} atoms, F = {row['features']}"
         yield case, row["step ms"], "none", None, None, row["peak memory MB"], ""
-    for row in results["analysis"]["rows"]:
+    for row in [*results["analysis"]["rows"], *results.get("dispersion", {}).get("rows", [])]:
         yield (
             row["case"],
             1e3 * row["ours_s"],
