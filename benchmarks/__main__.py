@@ -76,8 +76,14 @@ def main():
     for part in options.only or PARTS:
         results[part] = run(*PARTS[part](options.rounds))
         results["library"] = results["library"] | {part: library_hash()}
+    before = results.get("machine", {}).get("processor", processor())
+    here = (
+        processor()
+        if processor() == before or not options.only
+        else f"{before}; {', '.join(options.only)}: {processor()}"
+    )
     results["machine"] = {
-        "processor": processor(),
+        "processor": here,
         "threads": numba.config.NUMBA_NUM_THREADS,
         "torch": torch.__version__,
     }
