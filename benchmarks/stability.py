@@ -6,7 +6,7 @@ python benchmarks/stability.py --only held --seen runs/painn/trajectories  only 
 
 Each case is a run of its own below runs/stability, which goes on where it was killed; its line is written when it is finished. A run that the guard stops is
 a line that says so. Closest distances are those of any frame, 0.1 ps apart; the guard looks every 20 steps. A state point that a finished trajectory of
-the same weights (`--seen`) has held for longer is not run again: its line is that trajectory's.
+the same weights (`--seen`) has held for longer is not run again: its line is that trajectory's. Lines of other weights stay.
 """
 
 import argparse
@@ -110,10 +110,9 @@ def main():
     calculator = load_potential(options.potential)
     identity = calculator.weights
     rows = pd.read_csv(options.out).to_dict("records") if options.out.exists() else []
-    rows = [row for row in rows if row["potential"] == identity]
     seen = finished_elsewhere(options.seen, identity)
     for name, case in cases():
-        if name in [row["case"] for row in rows]:
+        if (identity, name) in [(row["potential"], row["case"]) for row in rows]:
             continue
         if case[1] == 600 and (trajectory := seen.pop((case[0], case[2]), None)) and not name.startswith("quench"):
             found = {"case": name, "composition": case[0], "temperature_K": case[2]} | told(trajectory)
