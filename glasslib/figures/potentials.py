@@ -231,7 +231,7 @@ def reliability(spread, error, species, fits):
     x = np.geomspace(spread.min(), spread.max(), 100)
     for (name, (floor, factor)), dashes in zip(fits.items(), ("-", "--", ":", "-."), strict=False):
         ax.plot(x, np.hypot(floor, factor * x), color="white", lw=3)
-        ax.plot(x, np.hypot(floor, factor * x), color=colour(name), ls=dashes, lw=1.6, label=f"{name}: foretold")
+        ax.plot(x, np.hypot(floor, factor * x), color=colour(name), ls=dashes, lw=1.6, label=f"{name}: predicted")
     ends = np.array([min(spread.min(), error.min()), max(spread.max(), error.max())])
     ax.plot(ends, ends, color=GREY, lw=0.8, zorder=0)
     ax.set(
