@@ -104,7 +104,7 @@ def regular(path, limit=None):
         raise GlasslibError(f"no such file: {path}") from None
     except OSError as error:
         raise GlasslibError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:  # a zero byte in the name
+    except (TypeError, ValueError) as error:  # no path at all, a zero byte in the name
         raise GlasslibError(f"cannot read {str(path)!r}: {error}") from None
     if not stat.S_ISREG(known.st_mode):
         raise GlasslibError(f"{path} is a folder or a device: give the path of a file")

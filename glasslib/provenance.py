@@ -50,7 +50,7 @@ class RunRecord:
     Parameters
     ----------
     kind : str
-        "training", "dynamics", "analysis", "label", "notebook", …
+        "training", "dynamics", "analysis", "data set", …
     parameters : dict
         Everything JSON can hold that decided the result.
     inputs : iterable of paths

@@ -8,6 +8,7 @@ Densities are those of the glasses at room temperature, tabulated against mole f
 import math
 import re
 from dataclasses import dataclass
+from numbers import Real
 
 import numba
 import numpy as np
@@ -181,7 +182,7 @@ def density(spec, temperature=None, expansion=6e-5):
     value = float(np.interp(x, table[:, 0], table[:, 1]))
     if temperature is None:
         return value
-    if not (math.isfinite(temperature) and temperature >= 0):
+    if isinstance(temperature, bool) or not isinstance(temperature, Real) or not 0 <= temperature < math.inf:
         raise GlasslibError(f"temperature must be a number of kelvin not below zero, not {temperature!r}")
     return value / (1 + expansion * (temperature - 300))
 
@@ -216,10 +217,14 @@ def random_structure(spec, atoms=300, density=None, temperature=None, seed=0):
     counts = mixture.counts(atoms)
     total = sum(counts.values())
     value = _tabulated(mixture, temperature) if density is None else density
-    if not (isinstance(value, (int, float, np.number)) and math.isfinite(value) and 0.01 < value < 20):
+    if isinstance(value, bool) or not (
+        isinstance(value, (int, float, np.number)) and math.isfinite(value) and 0.01 < value < 20
+    ):
         raise GlasslibError(f"density must be between 0.01 and 20 g/cm³, not {value!r}")
     mass = mixture.unit_mass * total / mixture.unit_size
     edge = (mass * units._amu * 1e3 / value * 1e24) ** (1 / 3)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise GlasslibError(f"seed must be a whole number not below zero, not {seed!r}")
     rng = np.random.default_rng(seed)
     symbols = np.concatenate([[s] * counts[s] for s in sorted(counts, key="Si B Al Na Li K Ca Mg O".split().index)])
     positions = _place(symbols, edge, rng, mixture.name, value)

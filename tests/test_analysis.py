@@ -6,6 +6,7 @@ import re
 import numba
 import numpy as np
 import pytest
+import xarray as xr
 from numpy.testing import assert_allclose
 
 from glasslib import GlasslibError, Trajectory, analysis
@@ -86,6 +87,67 @@ def test_linear_frames_have_every_lag_and_irregular_ones_only_theirs(jitter):
     assert_allclose(counted.time, [0.005, 0.01, 0.015, 0.025, 0.035, 0.04], atol=1e-12)
 
 
+@pytest.mark.parametrize("time", [
+    np.logspace(-2, 2, 40), np.append(0, np.geomspace(1e-3, 10, 40)), np.cumsum(np.random.default_rng(5).uniform(0.5, 1.5, 40)),
+])  # fmt: skip
+def test_lag_times_of_frames_without_a_common_step_are_what_lies_between_them(time):
+    found = analysis.mean_squared_displacement(trajectory(walk(len(time), 3), time=time))
+    possible = np.subtract.outer(time, time)[np.tril_indices(len(time), -1)]
+    nearest = np.abs(possible[None] - found.time.values[:, None]).min(1)
+    assert (nearest < 1e-2 * np.diff(time).min()).all() and (nearest < 1e-12).mean() > 0.3
+
+
+@pytest.mark.parametrize("frames", [2, 3, 5, 19, 20])
+def test_a_short_run_has_a_diffusion_coefficient_too(frames):
+    found = analysis.diffusion_coefficient(trajectory(walk(frames, 400, d=0.5, dt=0.1)))
+    assert np.isfinite(found.D).all() or frames == 2
+    if frames > 5:
+        assert_allclose(found.D, 0.5, rtol=0.2)
+    if frames < 20:
+        assert found.attrs["fit_rule"] == "shortest lag times"
+
+
+@pytest.mark.parametrize("first", [0.0, 0.01])
+@pytest.mark.parametrize("tau", [0.3, 1.5, 6.0])
+def test_a_decay_that_begins_at_no_lag_has_a_relaxation_time_too(first, tau):
+    t = np.linspace(first, 20, 400)
+    decay = xr.Dataset({"F_s": ("time", np.exp(-t / tau)), "F_s_sem": ("time", np.full(len(t), 0.01))}, {"time": t})
+    found = analysis.relaxation_time(decay)
+    assert_allclose(found.tau, tau, rtol=5e-3)
+    assert int(found.reached) == 1
+    assert_allclose(found.tau_sem, 0.01 * tau * np.e, rtol=0.2)
+
+
+def test_a_decay_within_the_first_interval_is_read_off_a_straight_line():
+    decay = xr.Dataset({"Q": ("time", [1.0, 0.2, 0.1])}, {"time": [0.0, 1.0, 2.0]})
+    assert_allclose(analysis.relaxation_time(decay, level=0.6).tau, 0.5)
+    assert int(analysis.relaxation_time(decay.isel(time=slice(1, None)), level=0.6).reached) == -1
+
+
+@pytest.mark.parametrize("call", [
+    lambda run: analysis.relaxation_time(3), lambda run: analysis.relaxation_time(analysis.overlap(run).Q),
+    lambda run: analysis.relaxation_time(analysis.overlap(run), level="half"), lambda run: analysis.coordination(run, frames="20"),
+    lambda run: analysis.coordination(run, frames=2.5), lambda run: analysis.diffusion_coefficient(run, level=95),
+    lambda run: analysis.bond_angles(run, triplets=3), lambda run: analysis.q_speciation(run, former=3), lambda run: run.select(3),
+    lambda run: run["a"], lambda run: run[[10_000]], lambda run: analysis.propensity([run, run], time=-1.0), lambda run: analysis.arrhenius({"a": 1}),
+    lambda run: analysis.arrhenius({300: 1}), lambda run: run.save("x.h5", dtype="foo"), lambda run: Trajectory.open(None),
+])  # fmt: skip
+def test_what_is_no_option_is_named_too(log_run, call):
+    with pytest.raises(GlasslibError):
+        call(log_run)
+
+
+def test_bins_may_begin_around_zero_and_shells_of_waves_where_one_likes(log_run):
+    r, time = np.linspace(0, 2, 101), 0.2
+    found = analysis.van_hove_self(log_run, r=r, time=time, drift=False, origins=None)
+    moved = np.linalg.norm(brute(log_run.positions[:, :15], log_run.time, time), axis=-1)
+    counts = np.histogram(moved, np.append(0, r + 0.01))[0] / moved.size
+    width = np.append(0.01, np.full(100, 0.02))
+    assert_allclose(found.P.sel(species="Na").sel(time=time, method="nearest"), counts / width, atol=1e-9)
+    apart, alone = [0.95, 1.7, 2.05], analysis.structure_factor(log_run, q=1.7)
+    assert_allclose(analysis.structure_factor(log_run, q=apart).S[1], alone.S[0])
+
+
 def test_long_linear_runs_are_thinned_to_lags_that_occur():
     time = analysis.mean_squared_displacement(trajectory(walk(700, 2))).time.values
     assert len(time) < 80
@@ -145,10 +207,25 @@ def test_centre_of_mass_drift_is_removed_and_can_be_kept():
     drifting = still + np.arange(50)[:, None, None] * np.array([0.2, 0.0, 0.0])
     run, moving = trajectory(still), trajectory(drifting)
     assert_allclose(
-        analysis.mean_squared_displacement(moving).msd, analysis.mean_squared_displacement(run).msd, rtol=1e-9
+        analysis.mean_squared_displacement(moving).msd,
+        analysis.mean_squared_displacement(run, drift=True).msd,
+        rtol=1e-9,
     )
     kept = analysis.mean_squared_displacement(moving, drift=False)
     assert_allclose(kept.msd[0, -1], (0.2 * 49) ** 2, rtol=0.1)
+
+
+@pytest.mark.parametrize("atoms", [1, 2, 10, 300])
+def test_the_own_motion_of_independent_atoms_is_no_drift(atoms):
+    steps = walk(200, atoms, seed=3)
+    free = analysis.mean_squared_displacement(trajectory(steps), origins=None)
+    plain = analysis.mean_squared_displacement(trajectory(steps), drift=False, origins=None)
+    assert_allclose(free.msd, plain.msd, rtol=1e-12)
+    straight = np.arange(20)[:, None, None] * np.random.default_rng(2).normal(size=(atoms, 3))  # an ideal gas
+    lag = np.arange(1, 20)
+    assert_allclose(
+        analysis.mean_squared_displacement(trajectory(straight)).msd[0], lag**2 * (straight[1] ** 2).sum(1).mean()
+    )
 
 
 def test_results_do_not_depend_on_the_number_of_threads(log_run):

@@ -205,7 +205,7 @@ def test_far_from_the_origin_nothing_changes():
 def test_drift_of_the_centre_of_mass_is_removed_with_masses():
     run = walk(12, 60)
     moving = Trajectory(run.positions + np.linspace(0, 500, 60)[:, None, None], run.species, CELL, run.time)
-    a, b = analysis.mean_squared_displacement(run), analysis.mean_squared_displacement(moving)
+    a, b = analysis.mean_squared_displacement(run, drift=True), analysis.mean_squared_displacement(moving)
     np.testing.assert_allclose(a.msd, b.msd, rtol=1e-8)
     assert float(analysis.mean_squared_displacement(moving, drift=False).msd[0, 0]) > 2 * float(b.msd[0, 0])
     weights = run.masses / run.masses.sum()

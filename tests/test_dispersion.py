@@ -103,6 +103,12 @@ def test_energy_ends_smoothly():
     assert np.abs(np.diff(force)).max() < 0.02 * np.abs(force).max()
 
 
+def test_the_free_energy_is_the_energy_with_dispersion():
+    atoms = FRAMES[0].copy()
+    atoms.calc = glasslib.load_potential("default", dispersion=True)
+    assert atoms.get_potential_energy(force_consistent=True) == atoms.get_potential_energy()
+
+
 def test_a_melt_keeps_its_energy_with_dispersion_on(tmp_path):
     calculator = glasslib.load_potential("default", dispersion=True)
     melt = glasslib.random_structure("NS2", 60, temperature=3000, seed=3)

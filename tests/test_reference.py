@@ -15,6 +15,7 @@ from glasslib.reference.frames import read_plain, voigt, write_plain
 from glasslib.reference.splits import place
 from glasslib.reference.stress import correct, derivative, fit, oxide_units
 from glasslib.systems import random_structure
+from glasslib.training.frames import labels
 
 DATA = "data/frames"
 
@@ -352,3 +353,9 @@ def test_one_odd_label_does_not_stop_the_others(tmp_path, field, value):
         write_plain(labels / f"p{s}.extxyz", [atoms])
     with pytest.warns(UserWarning, match=field):
         assert [a.info["parent"] for a in collect(labels, tmp_path / "out.extxyz")] == ["p0", "p2"]
+
+
+def test_a_raw_stress_is_neither_learned_nor_scored():
+    with pytest.raises(GlasslibError, match="raw stress, off by gigapascals .*collect"):
+        labels(raw_frame(0))
+    assert labels(correct(raw_frame(0)))[2] is not None

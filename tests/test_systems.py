@@ -82,7 +82,18 @@ def test_random_structure_is_seeded_and_mixed():
 
 @pytest.mark.parametrize(
     "options",
-    [{"atoms": 0}, {"atoms": 2.5}, {"density": -1}, {"density": float("nan")}, {"density": 12.0}, {"temperature": -5}],
+    [
+        {"atoms": 0},
+        {"atoms": 2.5},
+        {"density": -1},
+        {"density": float("nan")},
+        {"density": 12.0},
+        {"temperature": -5},
+        {"density": True},
+        {"seed": -1},
+        {"seed": 1.5},
+        {"temperature": "hot"},
+    ],
 )
 def test_impossible_structures_are_refused(options):
     with pytest.raises(GlasslibError):

@@ -209,6 +209,41 @@ def test_times_that_a_file_and_an_option_say_must_agree(tmp_path):
         read(tmp_path / "a.extxyz", interval=0.5)
 
 
+def test_files_without_units_may_be_told_theirs(tmp_path):
+    positions = walk()
+    with h5py.File(tmp_path / "a.h5", "w") as file:  # as LAMMPS writes them
+        group = file.create_group("particles/all")
+        group["position/value"], group["position/step"] = positions, 10 * np.arange(len(positions))
+        group["position/time"] = 20.0 * np.arange(len(positions))
+        group["image/value"] = np.zeros(positions.shape, int)
+        group["box/edges"] = np.array([10.0, 11.0, 12.0])
+        group["species"] = np.array([8] * 6 + [11] * 4 + [14] * 2)
+    with pytest.raises(GlasslibError, match="a.h5: unit None .* or say units .*'real': Å and fs"):
+        read(tmp_path / "a.h5")
+    found = read(tmp_path / "a.h5", units="real")
+    assert np.allclose(found.time, 0.02 * np.arange(len(positions))) and np.allclose(found.positions, positions)
+    assert np.allclose(read(tmp_path / "a.h5", units="metal").time, 20 * np.arange(len(positions)))
+    dump = headed(tmp_path / "a.dump", times=[0, 150, 300])
+    assert np.allclose(read(dump, units="real").time, [0, 0.15, 0.3])
+    with pytest.raises(GlasslibError, match="units must be 'metal' or 'real', not 'lj'"):
+        read(dump, units="lj")
+
+
+def test_plain_columns_of_a_dump_that_reach_beyond_the_cell_are_not_folded_silently(tmp_path):
+    positions = np.zeros((4, 12, 3)) + np.arange(12)[:, None] * 0.3
+    positions[:, 0, 0] = [1.0, 9.0, 17.0, 25.0]
+    write_dump(tmp_path / "a.dump", "id element x y z", lambda a, s, i: a, positions)
+    with pytest.raises(GlasslibError, match="cannot be told whether positions are wrapped"):
+        read(tmp_path / "a.dump", timestep=1.0)
+    assert np.allclose(read(tmp_path / "a.dump", timestep=1.0, wrapped=False).positions, positions, atol=1e-7)
+
+
+@pytest.mark.parametrize("wrapped", ["False", "no", 1, 0.0])
+def test_a_text_does_not_say_whether_images_are_wrapped(wrapped):
+    with pytest.raises(GlasslibError, match="wrapped must be True or False"):
+        Trajectory.from_ase([sample(3).atoms(k) for k in range(3)], np.arange(3.0), wrapped=wrapped)
+
+
 def test_a_dump_with_wrapped_columns_may_be_said_to_be_unwrapped(tmp_path):
     positions = walk(5)
     columns = "id element x y z"

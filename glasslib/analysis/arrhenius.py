@@ -1,9 +1,12 @@
 """Arrhenius fit."""
 
+from numbers import Real
+
 import numpy as np
+import xarray as xr
 from scipy.stats import t as student
 
-from ..errors import GlasslibError
+from ..errors import GlasslibError, shown
 from .dataset import dataset
 from .statistics import flag
 
@@ -38,6 +41,11 @@ def arrhenius(D_by_temperature, *, variable="D", level=0.95, diffusive_only=True
     if len(named) > 1:
         raise GlasslibError(f"arrhenius takes one composition at a time, not {', '.join(named)}")
     for key, result in D_by_temperature.items():
+        last = key[-1] if isinstance(key, tuple) and key else key
+        if isinstance(last, bool) or not isinstance(last, Real) or not isinstance(result, xr.Dataset):
+            raise GlasslibError(
+                f"arrhenius needs a Dataset for each temperature in K, not {type(result).__name__} for {shown(key)}"
+            )
         temperature = float(key[-1] if isinstance(key, tuple) else key)
         if temperature in byT:
             raise GlasslibError("arrhenius takes one composition at a time: two results have the same temperature")

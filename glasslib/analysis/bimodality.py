@@ -32,7 +32,7 @@ FITTED = {
 }
 
 
-def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=True):
+def bimodality(trajectory_or_replicas, *, r=None, time=None, origins=300, drift=None):
     """Whether atoms move by jumps: a second maximum of P(r) = 4πr² G_s(r, t), and a fit of those that stayed and those that jumped.
 
     The highest of many bumps of noise always looks like a maximum. So one half of the atoms tells where the minimum and the maximum are and the

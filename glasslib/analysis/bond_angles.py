@@ -42,9 +42,9 @@ def bond_angles(trajectory_or_replicas, *, triplets=None, cutoff=None, bins=90, 
         if not triplets:
             a, b = names[0], names[-1]
             triplets = [f"{a}-{b}-{a}", f"{b}-{a}-{b}"] if a != b else [f"{a}-{a}-{a}"]
-    triplets = [triplets] if isinstance(triplets, str) else list(triplets)
+    triplets = [triplets] if isinstance(triplets, str) or not np.iterable(triplets) else list(triplets)
     for t in triplets:
-        if len(t.split("-")) != 3 or not set(t.split("-")) <= set(names):
+        if not isinstance(t, str) or len(t.split("-")) != 3 or not set(t.split("-")) <= set(names):
             raise GlasslibError(
                 f"triplet {t!r} must name three species of the trajectory ({', '.join(names)}), such as 'O-Si-O'"
             )

@@ -34,7 +34,7 @@ def exchanged(bond, start, first, second, atoms, slots):
 
 
 def bond_exchange(
-    trajectory_or_replicas, *, pair=None, cutoff=None, fraction=0.1, time=None, origins=50, n_blocks=None, drift=True
+    trajectory_or_replicas, *, pair=None, cutoff=None, fraction=0.1, time=None, origins=50, n_blocks=None, drift=None
 ):
     """How the displacements of atoms go with the exchange of their bonds.
 

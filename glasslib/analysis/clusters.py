@@ -16,7 +16,7 @@ STRING = 0.35  # of the cutoff: an atom that close to where another was has repl
 
 
 def clusters(
-    trajectory_or_replicas, *, fraction=0.1, cutoff=None, time=None, origins=40, n_blocks=None, drift=True, seed=0
+    trajectory_or_replicas, *, fraction=0.1, cutoff=None, time=None, origins=40, n_blocks=None, drift=None, seed=0
 ):
     """Clusters and strings of the fastest atoms of each species over a lag time.
 

@@ -12,7 +12,7 @@ from .waves import species_waves, wave_vectors
 
 
 def coherent_intermediate_scattering(
-    trajectory_or_replicas, *, q=Q, width=0.2, vectors=40, time=None, origins=300, n_blocks=None, drift=True
+    trajectory_or_replicas, *, q=Q, width=0.2, vectors=40, time=None, origins=300, n_blocks=None, drift=None
 ):
     """Coherent intermediate scattering function of each pair of species, F_ab(q, t) = ⟨ρ_a(q, t) ρ_b(−q, 0)⟩ / ⟨ρ_a(q) ρ_b(−q)⟩.
 

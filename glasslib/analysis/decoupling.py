@@ -13,7 +13,7 @@ from .relaxation_time import relaxation_time
 from .self_intermediate_scattering import self_intermediate_scattering
 
 
-def decoupling(trajectory_or_replicas, *, q=1.7, a=1.0, fit_range=None, drift=True):
+def decoupling(trajectory_or_replicas, *, q=1.7, a=1.0, fit_range=None, drift=None):
     """Ratios of diffusion coefficients and relaxation times between species, and the product D τ of each.
 
     Parameters

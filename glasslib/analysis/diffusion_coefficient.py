@@ -7,16 +7,17 @@ from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import checked, constant_cell, moments, pair_means, symbols
 from .lags import chosen_lags, frame_pairs, ticks
-from .statistics import block_sums
+from .statistics import block_sums, single
 
 LONGEST = 0.16  # of the trajectory: four fifths of a block, so that each of five holds many pairs of frames
 ROOM = 1.25  # length of a block in units of the longest lag fitted, at least
 SHORTEST = 0.2  # of the longest lag fitted
 DIFFUSIVE = 0.1  # deviation of the log-log slope from 1 that is still called diffusive
+FEWEST = 3  # lag times fitted, where there are so many
 UNSURE = 0.05  # error of that slope from which on nothing is called diffusive
 
 
-def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95, origins=1000, drift=True):
+def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95, origins=1000, drift=None):
     """Diffusion coefficient of each species, the slope of the mean squared displacement: ⟨r²⟩ = 6 D t + constant.
 
     D is the slope of a least-squares line with weights 1/t² through all pairs of frames. Its error is the scatter of the slopes of separate
@@ -28,7 +29,8 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
     ----------
     trajectory_or_replicas : Trajectory or list of Trajectory
     fit_range : (float, float), optional
-        Lag times fitted, ps. Default: from 3.2 % to 16 % of the trajectory, so that five independent blocks remain.
+        Lag times fitted, ps. Default: from 3.2 % to 16 % of the trajectory, so that five independent blocks remain; the three shortest where it has not
+        that many there (fewer than 20 frames).
     level : float
         Of the confidence interval.
     origins, drift
@@ -48,12 +50,16 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
     """
     replicas = checked(trajectory_or_replicas)
     constant_cell(replicas)
+    if not single("level", level) < 1:
+        raise GlasslibError(f"level must lie between 0 and 1, not {level!r}")
     length = min(t.time[-1] - t.time[0] for t in replicas)
-    low, high = checked_range(fit_range, length, ticks(replicas[0])[1])
-    lags = chosen_lags(replicas)
     unit = ticks(replicas[0])[1]
-    lags = lags[(lags * unit >= low * (1 - 1e-9)) & (lags * unit <= high * (1 + 1e-9))]
-    if len(lags) < 3:
+    low, high = checked_range(fit_range, length, unit)
+    every = chosen_lags(replicas)
+    lags = every[(every * unit >= low * (1 - 1e-9)) & (every * unit <= high * (1 + 1e-9))]
+    if len(lags) < FEWEST and fit_range is None:
+        lags = every[:FEWEST]  # few frames: the shortest there are
+    if len(lags) < min(FEWEST, len(every)):
         raise GlasslibError(
             f"only {len(lags)} lag time(s) between {low:g} and {high:g} ps: record more frames or widen fit_range"
         )
@@ -84,7 +90,11 @@ def diffusion_coefficient(trajectory_or_replicas, *, fit_range=None, level=0.95,
         fit_low_ps=float(lag[0]),
         fit_high_ps=float(lag[-1]),
         blocks=n,
-        fit_rule="given" if fit_range is not None else "3.2 % to 16 % of the trajectory",
+        fit_rule="given"
+        if fit_range is not None
+        else "3.2 % to 16 % of the trajectory"
+        if lags[-1] * unit <= high * (1 + 1e-9)
+        else "shortest lag times",
         not_diffusive=", ".join(np.array(symbols(replicas))[~diffusive].tolist()),
     )
     return dataset(
@@ -128,7 +138,9 @@ def checked_range(fit_range, length, unit):
 
 
 def line(x, y, weight=None):
-    """Slopes of weighted least-squares lines through y [..., points]."""
+    """Slopes of weighted least-squares lines through y [..., points]; NaN of a single point."""
+    if len(x) < 2:
+        return np.full(np.shape(y)[:-1], np.nan)
     weight = 1 / x**2 if weight is None else weight
     centre = (weight * x).sum() / weight.sum()
     return (weight * (x - centre) * y).sum(-1) / (weight * (x - centre) ** 2).sum()

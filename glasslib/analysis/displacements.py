@@ -17,6 +17,8 @@ MEMORY_BYTES, LEAST = (
     64,
 )  # the same and the least number of atoms, of positions in memory: little new memory to be touched
 SUM_BYTES = 100_000_000  # of partial sums
+TOGETHER = 8  # independent atoms exceed it three times in 100,000 (χ² of three components)
+LOOKS = 64  # frames at which that is judged
 STATE = ("composition", "temperature", "potential", "weights")  # attributes that replicas of one state share
 SAME_VOLUME = (
     0.05  # relative difference of the volumes of replicas: some hundred atoms at constant pressure differ by 2 %
@@ -85,31 +87,38 @@ def symbols(replicas):
     return np.unique(replicas[0].species).tolist()
 
 
-def centre_of_mass(trajectory):
-    """Displacement of the centre of mass of all atoms since the first frame [frames, 3], Å; of a view of some species, that of the whole."""
+def drift_of(trajectory, drift=None):
+    """What is taken from all positions [frames, 3], Å: the way of the centre of mass of all atoms since the first frame, or nothing.
+
+    A view of some species has the way of the whole. `drift` says whether; None: where the centre of mass goes farther than that of independent atoms
+    would (its mean square, over frames, `TOGETHER` times theirs), as it does where a thermostat or a converter set all atoms moving, and not where
+    momentum is conserved or atoms walk at random, whose own motion would be lost in part.
+    """
+    way = np.zeros((len(trajectory), 3))
+    if drift is not None and not flag("drift", drift):
+        return way
     trajectory = trajectory.whole
     weight = trajectory.masses / trajectory.masses.sum()
     start = np.asarray(trajectory.positions[0], np.float64)
-    drift = np.empty((len(trajectory), 3))
+    looked = np.zeros(len(trajectory), bool)
+    looked[np.linspace(0, len(trajectory) - 1, LOOKS).astype(int)] = True
+    alone = 0.0
     for part, block in trajectory.blocks():
-        drift[part] = np.einsum("fac,a->fc", block - start, weight)
-    return drift
+        moved = block - start
+        way[part] = np.einsum("fac,a->fc", moved, weight)
+        alone += (moved[looked[part]] ** 2).sum((0, 2)) @ weight**2
+    return way if drift or (way[looked] ** 2).sum() > TOGETHER * alone else np.zeros_like(way)
 
 
-def drift_of(trajectory, drift=True):
-    """What is taken from all positions [frames, 3], Å: the way of the centre of mass, or nothing."""
-    return centre_of_mass(trajectory) if flag("drift", drift) else np.zeros((len(trajectory), 3))
-
-
-def parts(trajectory, frames, drift=True, atoms=None, reuse=False):
+def parts(trajectory, frames, drift=None, atoms=None, reuse=False):
     """Iterate over parts of the atoms.
 
     Parameters
     ----------
     frames : int array
         Increasing.
-    drift : bool
-        Remove the motion of the centre of mass of all atoms of the trajectory.
+    drift : bool, optional
+        Remove the motion of the centre of mass, see `drift_of`.
     atoms : int array, optional
         Default: all.
     reuse : bool
@@ -140,7 +149,7 @@ def parts(trajectory, frames, drift=True, atoms=None, reuse=False):
         yield part, held
 
 
-def species_parts(trajectory, frames, drift=True):
+def species_parts(trajectory, frames, drift=None):
     """`parts` cut at the borders of the species: (symbol, displacements [part, 3, frames]), to be used before the next is asked for."""
     for atoms, positions in parts(trajectory, frames, drift, np.argsort(trajectory.species, kind="stable"), reuse=True):
         kinds = trajectory.species[atoms]
@@ -159,7 +168,7 @@ def gather(held, block, frames, atoms, start, shift, first):
                 held[a, c, first + k] = block[frames[k], atom, c] - start[atom, c] - shift[frames[k], c]
 
 
-def pair_means(trajectory, pairs, kernel, values, width, drift=True):
+def pair_means(trajectory, pairs, kernel, values, width, drift=None):
     """Mean over the atoms of a species of functions of the displacement, for each pair of frames.
 
     Parameters
@@ -184,7 +193,7 @@ def pair_means(trajectory, pairs, kernel, values, width, drift=True):
     return sums / counts[:, None, None]
 
 
-def correlate(replicas, kernel, values, width, time=None, origins=1000, drift=True):
+def correlate(replicas, kernel, values, width, time=None, origins=1000, drift=None):
     """`pair_means` of every replica at the lag times that all of them have.
 
     Returns

@@ -21,7 +21,7 @@ TIMES = 6
 CHANCE = 0.025  # that a length is called resolved though atoms move independently
 
 
-def dynamic_length(trajectory_or_replicas, *, a=1.0, time=None, q_max=HIGHEST, vectors=30, origins=50, drift=True):
+def dynamic_length(trajectory_or_replicas, *, a=1.0, time=None, q_max=HIGHEST, vectors=30, origins=50, drift=None):
     """S₄(q, t) = ⟨|Σ_i (w_i − ⟨w⟩) exp(i q·r_i)|²⟩ / N with w_i = θ(a − |Δr_i(t)|), of each species, and the length ξ₄ from its small q.
 
     Atoms that move independently give S₄ = ⟨w⟩(1 − ⟨w⟩) at all q, each atom's own share. ξ₄ is that of what pairs of atoms add to it:
@@ -38,8 +38,8 @@ def dynamic_length(trajectory_or_replicas, *, a=1.0, time=None, q_max=HIGHEST, v
         Largest wavenumber, 1/Å; the smallest is that of the box.
     vectors, origins : int
         At most so many wave vectors for each q, and time origins.
-    drift : bool
-        Remove the motion of the centre of mass.
+    drift : bool, optional
+        As of mean_squared_displacement.
 
     Returns
     -------

@@ -8,7 +8,7 @@ from .overlap import A
 from .statistics import block_count, block_sums, jackknife, positive
 
 
-def four_point_susceptibility(trajectory_or_replicas, *, a=A, time=None, origins=1000, n_blocks=None, drift=True):
+def four_point_susceptibility(trajectory_or_replicas, *, a=A, time=None, origins=1000, n_blocks=None, drift=None):
     """Four-point susceptibility of each species, χ₄(t) = N (⟨Q²⟩ − ⟨Q⟩²) of its instantaneous overlap Q; N atoms of the species.
 
     Atoms that move independently give ⟨Q⟩(1 − ⟨Q⟩) ≤ 1/4; correlated motion gives about the number of atoms that move together.

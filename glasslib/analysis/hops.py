@@ -68,7 +68,7 @@ def find(positions, window, threshold):
     return count, frame, length, returned
 
 
-def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW, r=None, drift=True):
+def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW, r=None, drift=None):
     """Jumps of each species from cage to cage.
 
     An atom jumps where its mean position over `window` frames changes by more than `distance` to that over the next `window` frames,
@@ -87,8 +87,8 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
         Frames that make a cage.
     r : array, optional
         Bin centres for lengths of jumps, Å.
-    drift : bool
-        Remove the motion of the centre of mass.
+    drift : bool, optional
+        As of mean_squared_displacement.
 
     Returns
     -------

@@ -13,6 +13,7 @@ from ..errors import GlasslibError
 from .statistics import positive, whole
 
 ALL_LAGS = 256  # up to this many distinct lag times all are kept
+OFF = 1e-6  # relative difference of a lag time from a multiple of the unit that is more than rounding
 LONGEST_COUNT = 2**24  # ticks over which pairs are counted by one Fourier transform
 
 
@@ -178,9 +179,11 @@ def frame_pairs(trajectory, lags, origins=1000):
     tick, unit = ticks(trajectory)
     origins = None if origins is None else whole("origins", origins)
     first, second, index = [], [], []
+    apart = np.empty(len(lags))  # ps, mean of all pairs
     for k, lag in enumerate(lags):
         at = np.searchsorted(tick, tick + lag)
         start = np.flatnonzero((at < len(tick)) & (tick[np.minimum(at, len(tick) - 1)] == tick + lag))
+        apart[k] = (trajectory.time[at[start]] - trajectory.time[start]).mean() if len(start) else lag * unit
         if origins is not None and len(start) > origins:
             start = start[np.linspace(0, len(start) - 1, origins).astype(int)]
         first.append(start)
@@ -189,4 +192,6 @@ def frame_pairs(trajectory, lags, origins=1000):
     first, second, index = (np.concatenate(parts) for parts in (first, second, index))
     span = int(tick[-1])
     middle = (tick[first] + tick[second]) / (2 * span)
-    return Pairs(lags * unit, first, second, index, np.minimum(middle, 1 - 1e-12), span * unit)
+    lag = lags * unit
+    lag = np.where(np.abs(apart - lag) > OFF * lag, apart, lag)  # times without a common unit are rounded to ticks
+    return Pairs(lag, first, second, index, np.minimum(middle, 1 - 1e-12), span * unit)

@@ -5,7 +5,7 @@ from .displacements import checked, correlate, moments, symbols
 from .statistics import block_count, block_sums, jackknife
 
 
-def mean_squared_displacement(trajectory_or_replicas, *, time=None, origins=1000, n_blocks=None, drift=True):
+def mean_squared_displacement(trajectory_or_replicas, *, time=None, origins=1000, n_blocks=None, drift=None):
     """Mean squared displacement of each species, ⟨|r(t₀+t) − r(t₀)|²⟩ over atoms and time origins.
 
     Parameters
@@ -19,8 +19,9 @@ def mean_squared_displacement(trajectory_or_replicas, *, time=None, origins=1000
         At most so many pairs of frames for each lag time, evenly over the run; None: all.
     n_blocks : int, optional
         Blocks of time of one trajectory for the standard error; default 8, or 1 where there are five replicas or more.
-    drift : bool
-        Remove the motion of the centre of mass of all atoms of the trajectory.
+    drift : bool, optional
+        Remove the motion of the centre of mass of all atoms of the trajectory. Default: where it moves farther than that of independent atoms would, as under a
+        thermostat that sets all of them moving (eightfold in the mean square).
 
     Returns
     -------

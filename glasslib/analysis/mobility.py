@@ -8,7 +8,7 @@ from .displacements import checked, constant_cell, drift_of
 from .statistics import positive, whole
 
 
-def mobility(trajectory_or_replicas, *, time=None, start=0, drift=True):
+def mobility(trajectory_or_replicas, *, time=None, start=0, drift=None):
     """Distance that each atom of a run moves from one frame, for views of where the mobile atoms are.
 
     Parameters
@@ -19,8 +19,8 @@ def mobility(trajectory_or_replicas, *, time=None, start=0, drift=True):
         ps after that frame; the nearest frames are taken. Default: six times, evenly in the logarithm up to the end of the run.
     start : int
         Frame from which distances count.
-    drift : bool
-        Remove the motion of the centre of mass.
+    drift : bool, optional
+        As of mean_squared_displacement.
 
     Returns
     -------

@@ -5,17 +5,16 @@ import vesin
 from numba import njit, prange
 
 from ..errors import GlasslibError
+from .statistics import whole
 
 MOST_FRAMES = 50  # frames that structure is averaged over, spread evenly; neighbouring frames are nearly alike
 
 
 def spread(n_frames, wanted=MOST_FRAMES):
     """Indices of at most `wanted` frames, evenly over a trajectory; None: all."""
-    if wanted is None or wanted >= n_frames:
+    if wanted is None or whole("frames", wanted) >= n_frames:
         return np.arange(n_frames)
-    if int(wanted) < 1:
-        raise GlasslibError(f"frames must be at least 1, not {wanted!r}")
-    return np.unique(np.linspace(0, n_frames - 1, int(wanted)).astype(int))
+    return np.unique(np.linspace(0, n_frames - 1, wanted).astype(int))
 
 
 def pair_names(names):

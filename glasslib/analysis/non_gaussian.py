@@ -7,7 +7,7 @@ from .displacements import checked, correlate, moments, symbols
 from .statistics import block_count, block_sums, jackknife
 
 
-def non_gaussian(trajectory_or_replicas, *, time=None, origins=1000, n_blocks=None, drift=True):
+def non_gaussian(trajectory_or_replicas, *, time=None, origins=1000, n_blocks=None, drift=None):
     """Non-Gaussian parameter of each species, α₂(t) = 3⟨r⁴⟩ / (5⟨r²⟩²) − 1.
 
     Zero where displacements are Gaussian; positive where some atoms of a species move much farther than others.

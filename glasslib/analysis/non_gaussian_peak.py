@@ -16,7 +16,7 @@ LONGEST = 0.2  # of the run: a block holds longer lag times too rarely
 SMOOTHING = 0.3  # standard deviation in ln t of the average over neighbouring lag times
 
 
-def non_gaussian_peak(trajectory_or_replicas, *, smallest_time=0.01, origins=1000, drift=True):
+def non_gaussian_peak(trajectory_or_replicas, *, smallest_time=0.01, origins=1000, drift=None):
     """Highest value of α₂(t) of each species and the lag time of it.
 
     Parameters
@@ -61,7 +61,7 @@ def non_gaussian_peak(trajectory_or_replicas, *, smallest_time=0.01, origins=100
     )
 
 
-def species_order(trajectory_or_replicas, *, smallest_time=0.01, origins=1000, drift=True):
+def species_order(trajectory_or_replicas, *, smallest_time=0.01, origins=1000, drift=None):
     """Differences between the species' peaks of α₂, and how likely chance alone would make them.
 
     Parameters

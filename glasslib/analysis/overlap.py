@@ -10,7 +10,7 @@ A = (
 )  # Å: inside the cage, and about its edge for oxygen and silicon; sodium rattles further, its jumps lead beyond 2 Å
 
 
-def overlap(trajectory_or_replicas, *, a=A, time=None, origins=1000, n_blocks=None, drift=True):
+def overlap(trajectory_or_replicas, *, a=A, time=None, origins=1000, n_blocks=None, drift=None):
     """Overlap of each species, Q(t) = ⟨θ(a − r)⟩: the fraction of atoms that are within a of where they were a time t before.
 
     Parameters

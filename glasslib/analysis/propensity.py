@@ -4,14 +4,14 @@ import numpy as np
 
 from ..errors import GlasslibError
 from .dataset import dataset, described
-from .displacements import checked, constant_cell, symbols
-from .statistics import flag
+from .displacements import checked, constant_cell, drift_of, symbols
+from .statistics import positive
 
 SAME = 1e-3  # Å: runs started from one configuration, also where a file has rounded it
 MOST_TIMES = 24
 
 
-def propensity(replicas, *, time=None, drift=True):
+def propensity(replicas, *, time=None, drift=None):
     """Mean distance that each atom moves over runs from one configuration with different velocities.
 
     Parameters
@@ -20,8 +20,8 @@ def propensity(replicas, *, time=None, drift=True):
         At least two, with the same first frame.
     time : float or sequence, optional
         ps; the nearest times that all runs have are taken. Default: at most 24, evenly in the logarithm.
-    drift : bool
-        Remove the motion of the centre of mass.
+    drift : bool, optional
+        As of mean_squared_displacement.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def shared(runs, time):
     if not len(common):
         raise GlasslibError("the runs have no time in common: write their frames at the same times")
     if time is not None:
-        wanted = np.atleast_1d(np.asarray(time, float))
+        wanted = positive("time", time)
     else:
         wanted = np.geomspace(common[0], common[-1], MOST_TIMES)
     common = common[np.unique(np.abs(common[None] - wanted[:, None]).argmin(1))]
@@ -104,12 +104,10 @@ def shared(runs, time):
 
 def moved(run, frames, drift):
     """Distance of each atom from the first frame [times, atoms], Å."""
-    start = np.asarray(run.positions[0], np.float64)
-    weight = run.masses / run.masses.sum()
+    start, shift = np.asarray(run.positions[0], np.float64), drift_of(run, drift)
     out = np.empty((len(frames), run.n_atoms))
     for k, frame in enumerate(frames.tolist()):
-        step = np.asarray(run.positions[frame], np.float64) - start
-        out[k] = np.linalg.norm(step - weight @ step if flag("drift", drift) else step, axis=1)
+        out[k] = np.linalg.norm(np.asarray(run.positions[frame], np.float64) - start - shift[frame], axis=1)
     return out
 
 

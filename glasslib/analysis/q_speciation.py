@@ -29,7 +29,7 @@ def q_speciation(trajectory_or_replicas, *, cutoff=None, former="Si", anion="O",
         network of x mol fraction Na₂O has a mean n of 4 − 2x/(1−x).
     """
     replicas = checked(trajectory_or_replicas)
-    missing = [s for s in (former, anion) if s not in symbols(replicas)]
+    missing = [str(s) for s in (former, anion) if s not in symbols(replicas)]
     if missing:
         raise GlasslibError(f"no {' or '.join(missing)} in this trajectory: name the network by former and anion")
     cutoff = default_cutoff(replicas, former, anion, cutoff)

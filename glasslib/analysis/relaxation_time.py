@@ -1,8 +1,11 @@
 """Relaxation time."""
 
-import numpy as np
+from numbers import Real
 
-from ..errors import GlasslibError
+import numpy as np
+import xarray as xr
+
+from ..errors import GlasslibError, shown
 from .dataset import dataset
 from .statistics import FOUR_BLOCKS
 
@@ -10,7 +13,7 @@ DECAYS = ("F_s", "Q", "C_B", "F")
 
 
 def relaxation_time(result, *, level=1 / np.e, variable=None):
-    """Time at which a correlation function falls to `level`: φ(τ) = level, first crossing, linear in ln t between lag times.
+    """Time at which a correlation function falls to `level`: φ(τ) = level, first crossing, linear in ln t between lag times (in t from a lag time of zero).
 
     Parameters
     ----------
@@ -31,9 +34,14 @@ def relaxation_time(result, *, level=1 / np.e, variable=None):
         times occur in one block of the run only and have no error: there `outlived` tells what is known of `tau`.
     """
     name, decay = decaying(result, variable)
-    if not 0 < level < 1:
-        raise GlasslibError(f"level must be between 0 and 1, not {level!r}")
-    decay = decay.transpose(..., "time")
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
+        raise GlasslibError(f"level must be between 0 and 1, not {shown(level)}")
+    decay = decay.transpose(..., "time").sortby("time")
+    result, lag = result.sortby("time"), np.asarray(decay["time"].values, float)
+    if not (lag >= 0).all():
+        raise GlasslibError("relaxation_time needs lag times of zero and above, ps")
+    start = decay.values[..., 0] if lag[:1] == 0 else np.full(decay.shape[:-1], np.nan)  # no logarithm of zero
+    decay, result = (part.isel(time=slice(int((lag == 0).sum()), None)) for part in (decay, result))
     time, value = np.log(decay["time"].values), decay.values
     sem = (
         result[f"{name}_sem"].transpose(..., "time").values if f"{name}_sem" in result else np.full(value.shape, np.nan)
@@ -46,7 +54,10 @@ def relaxation_time(result, *, level=1 / np.e, variable=None):
         surely = int(np.argmin(np.append(y - FOUR_BLOCKS * s > level, False)))  # how many in a row, from the first on
         outlived[at] = np.exp(x[surely - 1]) if surely else 0.0
         reached[at] = -2 if len(x) == 0 else 0 if len(below) == 0 else -1 if below[0] == 0 else 1
-        if reached[at] in (0, -1):
+        if reached[at] == -1 and start[at] >= level:  # linear in t from a lag time of zero
+            fall = (start[at] - y[0]) / np.exp(x[0])
+            reached[at], tau[at], error[at] = 1, (start[at] - level) / fall, s[0] / fall
+        elif reached[at] in (0, -1):
             bound[at] = np.exp(x[-1] if reached[at] == 0 else x[0])
         elif reached[at] == 1:
             k = below[0]
@@ -81,6 +92,10 @@ def relaxation_time(result, *, level=1 / np.e, variable=None):
 
 def decaying(result, variable=None):
     """Name and values of the correlation function in a Dataset."""
+    if not isinstance(result, xr.Dataset):
+        raise GlasslibError(
+            f"a Dataset of {', '.join(DECAYS)} along time is needed, not {type(result).__name__}: pass what an observable returned"
+        )
     names = [variable] if variable else [n for n in DECAYS if n in result]
     if not names or names[0] not in result or "time" not in result[names[0]].dims:
         wanted = variable or ", ".join(DECAYS)

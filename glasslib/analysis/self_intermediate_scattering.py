@@ -7,7 +7,7 @@ from .statistics import positive
 Q = (0.95, 1.7, 2.05)  # 1/Å: sodium channels, first sharp peak of the network, sodium; our choice of standard values
 
 
-def self_intermediate_scattering(trajectory_or_replicas, *, q=Q, time=None, origins=1000, n_blocks=None, drift=True):
+def self_intermediate_scattering(trajectory_or_replicas, *, q=Q, time=None, origins=1000, n_blocks=None, drift=None):
     """Self-intermediate scattering function of each species, F_s(q, t) = ⟨sin(q r) / (q r)⟩ with r the distance moved in t.
 
     The average over all directions of q, exact for an isotropic melt; q need not fit the box.

@@ -12,7 +12,7 @@ MOST_HOPS = 2000  # of each species and run that are followed
 DELAYS = 8
 
 
-def site_reuse(trajectory_or_replicas, *, radius=1.0, interval=None, distance=None, window=WINDOW, drift=True):
+def site_reuse(trajectory_or_replicas, *, radius=1.0, interval=None, distance=None, window=WINDOW, drift=None):
     """Who is found at a site, a time t after an atom has jumped away from it.
 
     Conduction along channels shows as a probability far above that of a random place that another atom of the species takes the site.

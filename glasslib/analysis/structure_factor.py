@@ -26,7 +26,7 @@ def structure_factor(
     trajectory_or_replicas : Trajectory or list of Trajectory
         The cell may be triclinic and may change with time.
     q : float or sequence, optional
-        Evenly spaced shell centres, 1/Å; the shell's width is their distance (0.1 for a single one). Default: from the smallest in the box
+        Shell centres, 1/Å. Where they are evenly spaced a shell is as wide as their distance, else 0.1. Default: from the smallest in the box
         to 8 by 0.1.
     radiation : "neutron", "x-ray" or None
         Weights of the total; None: partials.
@@ -53,9 +53,8 @@ def structure_factor(
         smallest = min(2 * np.pi / np.linalg.norm(cell, axis=1).max() for t in replicas for cell in t.cells[:1])
         q = np.arange(0.1 * max(1, np.ceil(smallest * 10 - 0.5)), 8.05, 0.1)
     q = positive("q", q)
-    width = float(np.diff(q).mean()) if len(q) > 1 else 0.1
-    if len(q) > 1 and not np.allclose(np.diff(q), width, rtol=1e-3):
-        raise GlasslibError("q must hold evenly spaced shell centres, 1/Å")
+    even = len(q) > 1 and np.allclose(np.diff(q), q[1] - q[0], rtol=1e-3, atol=0) and q[1] > q[0]
+    width = float(np.diff(q).mean()) if even else 0.1
     upper = np.triu_indices(len(names))
     sums, counts = [], []
     for replica in replicas:

@@ -13,7 +13,7 @@ from .van_hove_self import bins, shells
 LAGS = 9  # default number of lag times
 
 
-def van_hove_distinct(trajectory_or_replicas, *, r=None, time=None, origins=40, n_blocks=None, drift=True):
+def van_hove_distinct(trajectory_or_replicas, *, r=None, time=None, origins=40, n_blocks=None, drift=None):
     """Distinct part of the van Hove function, G_d(r, t) = (1/N_a) ⟨Σ_{j≠i} δ(r − |r_j(t) − r_i(0)|)⟩ / 4πr² for species pairs a, b.
 
     At t = 0 it is ρ_b g_ab(r); far away or late it is ρ_b. A peak that grows at r = 0 means that an atom has jumped to where another was.

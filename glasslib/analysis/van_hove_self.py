@@ -17,28 +17,30 @@ def bins(r):
     if r.ndim != 1 or len(r) < 2:
         raise GlasslibError("r must hold at least two bin centres, Å")
     width = np.diff(r).mean()
-    if not width > 0 or not np.allclose(np.diff(r), width, rtol=1e-6, atol=0) or r[0] - width / 2 < -1e-9 * width:
-        raise GlasslibError(
-            "r must hold evenly spaced, increasing bin centres, Å, the first at least half a bin above zero"
-        )
+    if not width > 0 or not np.allclose(np.diff(r), width, rtol=1e-6, atol=0) or r[0] < 0:
+        raise GlasslibError("r must hold evenly spaced, increasing bin centres, Å, none of them below zero")
     return r[0] - width / 2, width, len(r)
+
+
+def edges(r):
+    """Borders of the bins, Å; what a bin around zero would have below it is not there."""
+    low, width, count = bins(r)
+    return np.clip(low + width * np.arange(count + 1), 0, None)
 
 
 def shells(r):
     """Volumes of the spherical shells of the bins, Å³."""
-    low, width, count = bins(r)
-    edges = low + width * np.arange(count + 1)
-    return 4 / 3 * np.pi * np.diff(np.clip(edges, 0, None) ** 3)
+    return 4 / 3 * np.pi * np.diff(edges(r) ** 3)
 
 
-def van_hove_self(trajectory_or_replicas, *, r=None, time=None, origins=1000, n_blocks=None, drift=True):
+def van_hove_self(trajectory_or_replicas, *, r=None, time=None, origins=1000, n_blocks=None, drift=None):
     """Self part of the van Hove function of each species, G_s(r, t) = ⟨δ(r − |Δr(t)|)⟩ / 4πr², so that ∫ 4πr² G_s dr = 1.
 
     Parameters
     ----------
     trajectory_or_replicas : Trajectory or list of Trajectory
     r : array, optional
-        Evenly spaced bin centres, Å; default 0.05, 0.15, … 11.95.
+        Evenly spaced bin centres, Å; default 0.05, 0.15, … 11.95. A bin around zero is half as wide.
     time, origins, n_blocks, drift
         As of mean_squared_displacement.
 
@@ -87,7 +89,13 @@ def van_hove_self(trajectory_or_replicas, *, r=None, time=None, origins=1000, n_
     return dataset(
         {
             "G_s": (dims, fraction / volume, sem / volume, "1/Å³", "self part of the van Hove function"),
-            "P": (dims, fraction / width, sem / width, "1/Å", "distribution of the distance moved"),
+            "P": (
+                dims,
+                fraction / np.diff(edges(r)),
+                sem / np.diff(edges(r)),
+                "1/Å",
+                "distribution of the distance moved",
+            ),
             "beyond": (("species", "time"), beyond, beyond_sem, "1", "fraction of atoms outside the bins"),
         },
         {"species": names, "time": frame_pairs(replicas[0], lags, 1).lag, "r": r},

@@ -34,19 +34,30 @@ def analyse(
         bool | None,
         typer.Option("--wrapped/--unwrapped", help="Whether positions are wrapped, for files that do not show it."),
     ] = None,
+    units: Annotated[
+        str | None,
+        typer.Option(help='"metal" (Å, ps) or "real" (Å, fs), for H5MD files and LAMMPS dumps that give none.'),
+    ] = None,
 ):
     """Compute every observable of a trajectory (H5MD, LAMMPS dump, ASE); several files are replicas of one state."""
     from .. import analysis
     from ..files import folder
+    from ..provenance import RunRecord
     from ..trajectory import read
 
     target, source = out / f"{trajectories[0].stem}.nc", _source(trajectories)
     _refuse_others(target, source, trajectories[0])
     symbols = None if species is None else [symbol.strip() for symbol in species.split(",")]
-    replicas = [read(path, interval, timestep, symbols, wrapped) for path in trajectories]
+    replicas = [read(path, interval, timestep, symbols, wrapped, units) for path in trajectories]
     folder(out)  # rather an error now than after the analysis
+    record = RunRecord(
+        "analysis",
+        {"interval": interval, "timestep": timestep, "species": symbols, "wrapped": wrapped, "units": units},
+        trajectories,
+    )
     results = analysis.everything(replicas)
     analysis.save(results, target, source=source)
+    record.save(target)
     print(analysis.summary(results))
     print(target)
 

@@ -12,7 +12,7 @@ def isoconfigurational(
 ):  # fmt: skip
     """Propensity of every atom of a configuration, in one call: short runs with new velocities, and what they have in common.
 
-    Killed at any time, the same call goes on; more runs, or none left, cost no more than themselves.
+    Killed at any time, the same call goes on; more runs, or none left, cost no more than themselves. Runs of something else in the folder are put aside.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def isoconfigurational(
     Raises
     ------
     GlasslibError
-        Where there are fewer than two runs, or the folder holds runs of something else.
+        Where there are fewer than two runs.
     """
     from ..analysis import propensity
     from ..trajectory import Trajectory

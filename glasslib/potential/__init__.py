@@ -41,8 +41,13 @@ def load_potential(name_or_path="default", kernel="auto", dispersion=False):
     if not isinstance(dispersion, bool):
         raise GlasslibError(f"dispersion must be True or False, not {dispersion!r}")
     if str(name_or_path) in CLASSICAL:
+        from .calculator import KERNELS
         from .classical import Classical
 
+        if kernel not in ("auto", *KERNELS):
+            raise GlasslibError(
+                f"unknown kernel {kernel!r}: choose one of auto, {', '.join(KERNELS)} (without meaning for LAMMPS)"
+            )
         if dispersion:
             raise GlasslibError(f"{name_or_path} was fitted without D3(BJ): leave dispersion out")
         return Classical(str(name_or_path))

@@ -159,7 +159,7 @@ class Dispersion(Calculator):
     >>> atoms.calc = Dispersion(load_potential("default"))
     """
 
-    implemented_properties = ("energy", "energies", "forces", "stress")
+    implemented_properties = ("energy", "free_energy", "energies", "forces", "stress")
 
     def __init__(self, potential=None, cutoff=15.0, parameters=PBE):
         super().__init__()
@@ -195,6 +195,7 @@ class Dispersion(Calculator):
         if self.atoms.pbc.all():
             found["stress"] = full_3x3_to_voigt_6_stress(virial / self.atoms.get_volume())
         self.results = base | {k: v + base[k] if k in base else v for k, v in found.items() if not base or k in base}
+        self.results["free_energy"] = self.results["energy"]  # electrons of a potential have no entropy
 
     def compute(self, atoms):
         """Dispersion alone: energies [atoms] eV, forces [atoms, 3] eV/Å, and dE/d(strain) [3, 3] eV."""

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import GlasslibError, shown
+from ..files import sha256
+from ..provenance import RunRecord
 from .frames import check, extxyz, read_plain, write_frames
 from .stress import TABLE, correct
 
@@ -36,6 +38,7 @@ def collect(labels="data/labels-work/early", out="data/frames/melts.extxyz", tab
     if not labels.exists():
         raise GlasslibError(f"no such file: {labels}")
     files = extxyz(labels)
+    record = RunRecord("data set", {"before": sha256(out) if out.exists() else None}, [*files, table])
     frames = {}
     for file in [out] * out.exists() + files:
         try:
@@ -60,4 +63,5 @@ def collect(labels="data/labels-work/early", out="data/frames/melts.extxyz", tab
         raise GlasslibError(f"{labels} holds no finished label")
     ordered = [frames[key] for key in sorted(frames)]
     write_frames(out, ordered)
+    record.save(out)
     return ordered

@@ -167,7 +167,7 @@ def check(atoms, name):
     if info.get("stress_kind") != "corrected":
         fail(
             "stress_kind",
-            f"is {info.get('stress_kind')!r}, not 'corrected': collect the labels first (glasslib.reference.collect)",
+            f"is {info.get('stress_kind')!r}, not 'corrected': collect the labels first (`glasslib collect LABELS FILE`, glasslib.reference.collect)",
         )
     for field in ("stress", "stress_raw", "stress_correction"):
         if np.shape(info.get(field)) != (3, 3):

@@ -53,8 +53,12 @@ def labels(atoms, name="frame"):
     Raises
     ------
     GlasslibError
-        If energy or forces are missing or anything is not finite.
+        If energy or forces are missing, anything is not finite, or the stress is a raw one of plane waves.
     """
+    if atoms.info.get("stress_kind") == "raw":
+        raise GlasslibError(
+            f"{name} has a raw stress, off by gigapascals for its finite basis: correct it by glasslib.reference.stress.correct(frame), or its file by `glasslib collect`"
+        )
     results = atoms.calc.results if atoms.calc is not None else {}
     for key in ("energy", "forces"):
         if key not in results:

@@ -4,13 +4,14 @@ from numbers import Real
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 from ase.data import atomic_masses, chemical_symbols
 
 from ..errors import GlasslibError
 from ..files import checked_xyz, regular
 from .h5md_reader import read_h5md
 from .trajectory import Trajectory
-from .wrapping import are_wrapped, unwrap
+from .wrapping import are_wrapped, crossings, doubtful, unwrap, wide
 
 POSITION_COLUMNS = (("xu", "yu", "zu"), ("xsu", "ysu", "zsu"), ("x", "y", "z"), ("xs", "ys", "zs"))
 LAMMPS_TIME = {"metal": 1.0, "real": 1e-3}  # in ps
@@ -18,7 +19,7 @@ SIGNATURES = {b"\x89HDF": "h5md", b"ITEM:": "lammps", b"- of Ulm": "traj"}  # fi
 ROUNDED = 0.01  # of the time between two frames: so far may it be rounded in a file or on the command line
 
 
-def read(path, interval=None, timestep=None, species=None, wrapped=None):
+def read(path, interval=None, timestep=None, species=None, wrapped=None, units=None):
     """Read a trajectory: H5MD (lazily), LAMMPS text dump, ASE .traj, extended XYZ.
 
     Parameters
@@ -33,6 +34,8 @@ def read(path, interval=None, timestep=None, species=None, wrapped=None):
     wrapped : bool, optional
         Whether positions are wrapped into the cell, where the file does not say it. Default: where all atoms lie inside the cell or jump by
         more than half a cell vector between two frames.
+    units : "metal" or "real", optional
+        Å with ps, or Å with fs, for H5MD files and LAMMPS dumps with times that do not give theirs (as `dump h5md` of LAMMPS writes them).
 
     Returns
     -------
@@ -46,19 +49,21 @@ def read(path, interval=None, timestep=None, species=None, wrapped=None):
         In one line, for a file that is missing, truncated, of an unknown format, lacks the above or contradicts it, or whose atoms jump
         though those of one frame reach over more than a cell.
     """
-    path = Path(path)
     for name, value in (("interval", interval), ("timestep", timestep)):
         if value is not None and not (isinstance(value, Real) and 0 < value < np.inf):
             raise GlasslibError(f"{name} must be a number above zero, not {value!r}")
-    if wrapped is not None and not isinstance(wrapped, bool):
-        raise GlasslibError(f"wrapped must be True or False, or None where it is not known, not {wrapped!r}")
+    _known_wrapped(wrapped)
+    if units is not None and units not in LAMMPS_TIME:
+        raise GlasslibError(f"units must be {' or '.join(map(repr, LAMMPS_TIME))}, not {units!r}")
+    regular(path)
+    path = Path(path)
     form = _format(path)
-    _meaningful(path, form, interval, timestep, species)
+    _meaningful(path, form, interval, timestep, species, units)
     if form == "h5md":
-        return read_h5md(path, _symbols(species), interval, wrapped)
+        return read_h5md(path, _symbols(species), interval, wrapped, None if units is None else LAMMPS_TIME[units])
     try:
         if form == "lammps":
-            trajectory = read_lammps(path, timestep, _symbols(species), wrapped)
+            trajectory = read_lammps(path, timestep, _symbols(species), wrapped, units)
         else:
             trajectory = _read_ase(path, form, interval, wrapped)
     except GlasslibError as error:  # of the checks that do not know where the numbers come from
@@ -67,9 +72,14 @@ def read(path, interval=None, timestep=None, species=None, wrapped=None):
     return trajectory
 
 
+def _known_wrapped(wrapped):
+    """Refuse a text such as "False", which would count as true."""
+    if wrapped is not None and not isinstance(wrapped, (bool, np.bool_)):
+        raise GlasslibError(f"wrapped must be True or False, or None where it is not known, not {wrapped!r}")
+
+
 def _format(path):
     """ "h5md", "lammps", "traj" or "extxyz", by the first bytes of a file and, for the last, its name."""
-    regular(path)
     try:
         with open(path, "rb") as stream:
             head = stream.read(64)
@@ -87,12 +97,14 @@ def _format(path):
     )
 
 
-def _meaningful(path, form, interval, timestep, species):
+def _meaningful(path, form, interval, timestep, species, units):
     """Refuse options that mean nothing for a format."""
     if form == "lammps" and interval is not None:
         raise GlasslibError(f"{path} is a LAMMPS dump, which gives steps: pass timestep (fs) in place of interval")
     if form != "lammps" and timestep is not None:
         raise GlasslibError(f"{path} is no LAMMPS dump: timestep has no meaning for it, leave it out")
+    if form not in ("lammps", "h5md") and units is not None:
+        raise GlasslibError(f"{path} is of a format with fixed units: leave out units")
     if form not in ("lammps", "h5md") and species is not None:
         raise GlasslibError(f"{path} names its species: leave out species")
 
@@ -140,9 +152,13 @@ def _symbols(species):
 
 def from_images(cls, images, time=None, wrapped=None, **options):
     """Trajectory of a list of ase.Atoms, see Trajectory.from_ase."""
+    _known_wrapped(wrapped)
     images = list(images)
     if not images:
         raise GlasslibError("a trajectory needs at least one frame")
+    strange = next((image for image in images if not isinstance(image, Atoms)), None)
+    if strange is not None:
+        raise GlasslibError(f"frames must be ase.Atoms, not {type(strange).__name__}")
     if any((image.numbers < 1).any() for image in images):
         raise GlasslibError("every atom needs an element: an atomic number is below one")
     species = images[0].get_chemical_symbols()
@@ -188,9 +204,9 @@ def _ase_images(path, form):
         ) from None
 
 
-def read_lammps(path, timestep=None, species=None, wrapped=None):
+def read_lammps(path, timestep=None, species=None, wrapped=None, units=None):
     """Read a LAMMPS text dump (units metal or real: Å), see read()."""
-    frames, units = [], None  # units are written once and hold for all frames after
+    frames = []  # units are written once and hold for all frames after
     with open(path, errors="replace") as stream:
         while True:
             try:
@@ -218,7 +234,7 @@ def read_lammps(path, timestep=None, species=None, wrapped=None):
         time = np.zeros(1)
     else:
         raise GlasslibError(
-            f"{path} gives step numbers but no time with units: pass timestep in fs (--timestep of glasslib analyse), or dump "
+            f"{path} gives step numbers but no time with units: pass timestep in fs (--timestep of glasslib analyse), say units for its times, or dump "
             "with `dump_modify … time yes units yes`"
         )
     cells = np.array([frame["cell"] for frame in frames])
@@ -227,6 +243,8 @@ def read_lammps(path, timestep=None, species=None, wrapped=None):
     if unwrapped and wrapped:
         raise GlasslibError(f"{path} says itself how its positions are unwrapped: leave out wrapped")
     if not unwrapped and wrapped is not False:
+        if wrapped is None and wide(positions) and (jumps := crossings(positions)[0]).any():
+            raise doubtful(*np.argwhere(jumps)[0][:2])
         positions = unwrap(positions)
     attrs = {} if timestep is None else {"timestep": float(timestep)}
     return Trajectory(positions @ cells, frames[0]["symbols"], cells, time, step=step, attrs=attrs)

@@ -65,12 +65,19 @@ def spaced(file, name, frames, path):
     return dataset[()]
 
 
-def unit_of(dataset, known, path):
-    """What the unit of a dataset is in ours, `known` by name."""
+def unit_of(dataset, known, path, default=None):
+    """What the unit of a dataset is in ours, `known` by name; `default` where it has none."""
     unit = text_of(dataset.attrs.get("unit"))
+    if unit is None and default is not None:
+        return default
     if not isinstance(unit, str) or unit not in known:
         raise GlasslibError(
             f"{path}: unit {shown(unit)} of {dataset.name} is not among {', '.join(known)}: set its attribute 'unit'"
+            + (
+                ", or say units ('metal': Å and ps, 'real': Å and fs; --units of glasslib analyse)"
+                if unit is None
+                else ""
+            )
         )
     return known[unit]
 

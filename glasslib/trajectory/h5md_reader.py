@@ -83,17 +83,17 @@ class Lazy:
         return values if self._atoms is None else values[:, self._atoms]
 
 
-def read_h5md(path, species=None, interval=None, wrapped=None):
+def read_h5md(path, species=None, interval=None, wrapped=None, clock=None):
     """Open an H5MD file of this library or another (positions with `image` flags, fixed time steps, nm and fs are understood).
 
     A file of another program without `image` flags is read through once: where atoms jump by more than half a cell vector between two
     frames, positions are wrapped and are unwrapped by the minimum image. Files of glasslib are unwrapped; their frames may lie far apart.
     Atoms that are stored in another order in each frame are put in the order of their ids. `species` are the symbols of atom types 1, 2, …
     where the file numbers its species, or of all atoms where it has none; `interval` the ps between frames where it gives no time,
-    `wrapped` as of `read`.
+    `wrapped` as of `read`. Where the file gives no units, `clock` is that of its times in ps and lengths are in Å.
     """
-    path = Path(path)
     regular(path)
+    path = Path(path)
     try:
         file = h5py.File(path, "r")
     except OSError:
@@ -104,7 +104,7 @@ def read_h5md(path, species=None, interval=None, wrapped=None):
                 ) from None
         raise GlasslibError(f"{path} is not a complete HDF5 file: restore it or run it again") from None
     try:
-        return _read(file, path, species, interval, wrapped)
+        return _read(file, path, species, interval, wrapped, clock)
     except GlasslibError:
         file.close()
         raise
@@ -124,7 +124,7 @@ def read_h5md(path, species=None, interval=None, wrapped=None):
         ) from None
 
 
-def _read(file, path, symbols, interval, wrapped):
+def _read(file, path, symbols, interval, wrapped, clock):
     name = _group_name(file, path)
     position = dataset_of(file, f"{name}/position/value", path)
     if position.ndim != 3 or position.shape[2] != 3 or 0 in position.shape or position.dtype.kind != "f":
@@ -143,8 +143,9 @@ def _read(file, path, symbols, interval, wrapped):
     if time is None:
         time = np.arange(frames) * float(interval)
     else:
-        time = time * unit_of(dataset_of(file, f"{name}/position/time", path), TIME, path)
-    cell = _cells(file, name, frames, path)
+        time = time * unit_of(dataset_of(file, f"{name}/position/time", path), TIME, path, clock)
+    length = None if clock is None else 1.0
+    cell = _cells(file, name, frames, path, length)
     ids = changing_ids(file, name, (frames, atoms), path)
     image = None
     if part_of(file, f"{name}/image/value", path) is not None:
@@ -153,7 +154,7 @@ def _read(file, path, symbols, interval, wrapped):
             raise GlasslibError(f"{path}: {image.name} has another shape than the positions")
     masses, _ = values_of(file, f"{name}/mass", (frames, atoms), ids, path)
     species = species_of(file, name, (frames, atoms), ids, path, symbols, masses)
-    scale = unit_of(position, LENGTH, path)
+    scale = unit_of(position, LENGTH, path, length)
     if ids is not None:
         position, image = Sorted(position, ids), None if image is None else Sorted(image, ids)
     try:
@@ -192,7 +193,7 @@ def _group_name(file, path):
     return f"particles/{'trajectory' if 'trajectory' in names else names[0]}"
 
 
-def _cells(file, name, frames, path):
+def _cells(file, name, frames, path, length):
     edges = part_of(file, f"{name}/box/edges", path)
     fixed = isinstance(edges, h5py.Dataset)
     dataset = dataset_of(file, f"{name}/box/edges" if fixed else f"{name}/box/edges/value", path)
@@ -200,7 +201,7 @@ def _cells(file, name, frames, path):
     if dataset.shape not in ((*leading, 3), (*leading, 3, 3)):
         raise GlasslibError(f"{path}: {dataset.name} must have the shape {[*leading, 3, 3]}, not {list(dataset.shape)}")
     unit = dataset if "unit" in dataset.attrs else dataset_of(file, f"{name}/position/value", path)
-    values = dataset[()] * unit_of(unit, LENGTH, path)
+    values = dataset[()] * unit_of(unit, LENGTH, path, length)
     return values[..., None] * np.eye(3) if dataset.ndim == len(leading) + 1 else values
 
 

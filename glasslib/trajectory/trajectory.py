@@ -110,6 +110,8 @@ class Trajectory:
         """
         from .h5md import Writer
 
+        if dtype not in (None, "float32", "float64"):
+            raise GlasslibError(f"dtype must be 'float32' or 'float64', not {dtype!r}")
         if dtype is None:
             wide = any(np.abs(block).max() >= 1024 for _, block in self.blocks())
             dtype = "float64" if wide else "float32"
@@ -135,7 +137,10 @@ class Trajectory:
 
     def __getitem__(self, frames):
         """View of some frames: a slice, an increasing sequence of indices, or a mask."""
-        index = np.arange(len(self))[frames]
+        try:
+            index = np.arange(len(self))[frames]
+        except (IndexError, TypeError, ValueError) as error:
+            raise GlasslibError(f"no such frames in a trajectory of {len(self)}: {error}") from None
         if np.ndim(index) != 1 or index.size == 0 or (np.diff(index) <= 0).any():
             raise GlasslibError(
                 "choose frames by a slice or a list of increasing indices that leaves at least one frame"
@@ -164,7 +169,7 @@ class Trajectory:
 
     def indices(self, species):
         """Indices of the atoms of one species or several."""
-        wanted = [species] if isinstance(species, str) else list(species)
+        wanted = [species] if isinstance(species, str) or not np.iterable(species) else list(species)
         missing = [s for s in wanted if s not in self.species]
         if missing or not wanted:
             known = ", ".join(sorted(set(self.species.tolist())))
