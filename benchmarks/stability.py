@@ -1,7 +1,8 @@
-"""Does the potential hold where it will be used? Long runs of every composition from glass to hot melt, and a quench at constant pressure.
+"""Does the potential hold where it will be used? Long runs of every composition from glass to hot melt, and quenches at zero pressure.
 
 python benchmarks/stability.py --out data/models/stability.csv           everything: hours on two cores
 python benchmarks/stability.py --only hot                                3,000 atoms of NS2 at 4000 K, 20 ps
+python benchmarks/stability.py --only quench_NS2                         3500 to 300 K at zero pressure, then a rest at 300 K without and with D3(BJ)
 python benchmarks/stability.py --only held --seen runs/painn/trajectories  only what finished runs of the same potential tell
 
 Each case is a run of its own below runs/stability, which goes on where it was killed; its line is written when it is finished. A run that the guard stops is
@@ -20,12 +21,14 @@ from glasslib import Trajectory, dynamics, load_potential
 from glasslib.errors import StoppedError
 from glasslib.files import atomic
 from glasslib.potential import files
+from glasslib.potential.dispersion import Dispersion
 from glasslib.reference.active import closest_pairs
 
 COMPOSITIONS = "SiO2", "NS6", "NS4", "NS3", "NS2", "NS"
 TEMPERATURES = 300, 1500, 2500, 3500  # K
 PAIRS = "O-O", "Na-Na", "Na-O", "Na-Si", "O-Si", "Si-Si"
 BOND = 2.2  # Å, largest length of a Si–O bond
+DISPERSION = "+D3"  # ends the name of a case that goes on from the one before it, with dispersion
 
 
 def cases():
@@ -36,18 +39,25 @@ def cases():
         for temperature in TEMPERATURES:
             held = {"ensemble": "nvt", "temperature": temperature, "length": 50}
             yield f"{kind}_{temperature}K", (kind, 600, temperature, held)
+    rest = {"ensemble": "npt", "temperature": 300, "pressure": 0.0, "length": 5}
     for kind in ("NS2", "NS4", "SiO2"):
-        cooled = {"ensemble": "npt", "temperature": [3500, 300], "rate": 50, "pressure": 0.0}
-        yield f"quench_{kind}", (kind, 600, 3500, cooled)
+        yield f"quench_{kind}", (kind, 600, 3500, rest)
+        yield f"quench_{kind}{DISPERSION}", (kind, 600, 300, rest)
 
 
-def stages(temperature, last, timestep):
+def stages(name, temperature, last, timestep):
     """Melt, bring to the temperature, and the stage that is looked at."""
+    last = last | {"name": "hold", "timestep": timestep, "output": "linear", "interval": 0.1}
+    rest = {key: value for key, value in last.items() if key not in ("output", "interval")} | {"name": "rest"}
+    if name.endswith(DISPERSION):
+        return [rest, last]
     hot = max(1.2 * temperature, 3500)
     melt = {"ensemble": "nvt", "thermostat": "langevin", "temperature": hot, "damping": 0.02, "length": 2}
     melt["name"] = "melt"
     cool = {"name": "cool", "ensemble": "nvt", "temperature": [hot, temperature], "length": 10, "timestep": timestep}
-    return [melt, cool, last | {"name": "hold", "timestep": timestep, "output": "linear", "interval": 0.1}]
+    quench = {"name": "quench", "ensemble": "npt", "temperature": [3500, 300], "rate": 50, "pressure": 0.0}
+    quench |= {"timestep": timestep}
+    return [melt, cool, *([quench, rest] if name.startswith("quench") else []), last]
 
 
 def closest(trajectory):
@@ -65,10 +75,16 @@ def look(name, case, calculator, weights, timestep, folder):
     """One line of the table."""
     kind, atoms, temperature, last = case
     row = {"case": name, "composition": kind, "temperature_K": temperature}
-    start = dynamics.starting_structure(kind, atoms, temperature, 1, calculator)
     path = folder / f"{name}.h5"
+    if name.endswith(DISPERSION):
+        before = folder / f"{name.removesuffix(DISPERSION)}.h5"
+        if not before.exists():
+            return row | {"stopped": "not begun: the case before it did not end"}
+        start, calculator = dynamics.final_state(before), Dispersion(calculator)
+    else:
+        start = dynamics.starting_structure(kind, atoms, temperature, 1, calculator)
     try:
-        dynamics.run(start, calculator, stages(temperature, last, timestep), path, seed=1, inputs=weights)
+        dynamics.run(start, calculator, stages(name, temperature, last, timestep), path, seed=1, inputs=weights)
     except StoppedError as error:
         return row | {"atoms": len(start), "stopped": str(error).splitlines()[0]}
     return row | told(Trajectory.open(path))
@@ -78,7 +94,7 @@ def told(trajectory):
     """What a finished trajectory tells of its case."""
     shortest, bonds = closest(trajectory)
     last = trajectory.atoms(-1)
-    density = last.get_masses().sum() * 1.66053907 / last.get_volume()
+    density = last.get_masses().sum() * 1.66053907 / np.linalg.det(trajectory.cells[:]).mean()
     row = {"atoms": len(last), "length_ps": round(float(trajectory.time[-1] - trajectory.time[0]), 1), "stopped": ""}
     row |= {f"closest {pair} (Å)": round(float(value), 3) for pair, value in shortest.items() if np.isfinite(value)}
     return row | {"oxygens of silicon": round(bonds, 3), "density (g/cm³)": round(density, 4)}
