@@ -24,7 +24,7 @@ from .distributed import together
 from .foundation import REFINE, Foundation, refine
 from .foundation import need_installed as need_foundation
 from .frames import labels
-from .lessons import Teachers, calculator_of, labels_of, mean_of, taught, values
+from .lessons import Teachers, calculator_of, labels_of, taught, values
 from .loop import train
 from .xtb import Corrected, label_gap, need_installed, xtb
 
@@ -61,7 +61,7 @@ def distil(
         leave the error of the mean at 110 meV/Å (one: 115), a second of the others leaves 135 of 136.
     delta, refinement, student, member : TrainConfig
     test : list of ase.Atoms
-        Labelled ab initio, of other trajectories: `out/errors.csv` gets the errors of every teacher, of their mean and of the student on them.
+        Labelled ab initio, of other trajectories: `out/errors.csv` gets the errors of every teacher, of all together and of the student on them.
         Melts of their trajectories (`info["parent"]`) are left out, so that the student does not learn them from its teachers.
     inputs : list of paths
         Files that frames and melts came from, for the records.
@@ -147,12 +147,12 @@ def _trained(inputs, function, *arguments):
 
 
 def compare(teachers, student, committee, test, bases):
-    """Errors of every teacher, of their mean, of the student and of the committee's mean on labelled frames.
+    """Errors of every teacher, of all together as `lessons` has their word, of the student and of the committee's mean on labelled frames.
 
     Returns
     -------
     pandas.DataFrame
-        Index: potential; force_rmse (meV/Å), energy_rmse (meV/atom), pressure_rmse (GPa), correlation of the errors of the forces with those of the last
+        Index: potential; force_rmse (meV/Å) and its median over the frames, energy_rmse (meV/atom), pressure_rmse (GPa), correlation of the errors of the forces with those of the last
         teacher, SevenNet-0 where there is one.
     """
     names = ["GFN1-xTB + pairs"]
@@ -165,8 +165,9 @@ def compare(teachers, student, committee, test, bases):
         kinds_of_all.append(kinds)
         for name, answer in zip(names, [values(teachers.base.label(atoms, base)), *kinds[0], *kinds[1]], strict=True):
             found[name].append(answer)
-    found["mean of the teachers"] = [
-        values(mean_of(atoms, kinds)) for atoms, kinds in zip(test, kinds_of_all, strict=True)
+    found["the teachers together"] = [
+        values(teachers.word(atoms, base, kinds)[0])
+        for atoms, base, kinds in zip(test, bases, kinds_of_all, strict=True)
     ]
     for name, models in (("student", [student]), ("committee", committee)):
         if models:
@@ -189,6 +190,7 @@ def _errors(made, truth):
     pairs = list(zip(made, truth, strict=True))
     return {
         "force_rmse": 1e3 * rms([a[1] - b[1] for a, b in pairs]),
+        "force_median": 1e3 * float(np.median([rms([a[1] - b[1]]) for a, b in pairs])),
         "energy_rmse": 1e3 * rms([(a[0] - b[0]) / len(b[1]) for a, b in pairs]),
         "pressure_rmse": rms([np.mean(a[2][:3] - b[2][:3]) for a, b in pairs]) / units.GPa,
     }

@@ -52,6 +52,15 @@ class Teachers:
             [values(self.pairs.label(atoms, network.label(atoms))) for network in self.refined],
         )
 
+    def word(self, atoms, base, kinds, most=SPREAD):
+        """A copy of `atoms` with what all teachers together say by their `answers`, and whether they agree within `most` (eV/Å).
+
+        Their mean where they do; else the word of the refined network, which knows close pairs, or of the base where there is none.
+        """
+        if spread_of(kinds) <= most:
+            return mean_of(atoms, kinds), True
+        return (labelled(atoms, *kinds[1][0]) if kinds[1] else self.base.label(atoms, base)), False
+
 
 def mean_of(atoms, kinds):
     """A copy of `atoms` labelled with the mean of the `answers`."""
@@ -156,11 +165,9 @@ def _lessons(load, trajectories, members, most):
             made = []
             for atoms in melts:
                 kinds = teachers.answers(atoms, atoms)
-                if spread_of(kinds) > most:
-                    word = labelled(atoms, *kinds[1][0]) if kinds[1] else teachers.base.label(atoms, atoms)
-                    made += [word] * (1 + members)
-                else:
-                    made += [mean_of(atoms, kinds), *(labelled(atoms, *one) for one in _in_turn(kinds, members))]
+                word, agreed = teachers.word(atoms, atoms, kinds, most)
+                own = (labelled(atoms, *one) for one in _in_turn(kinds, members)) if agreed else [word] * members
+                made += [word, *own]
             forget_key(path)
             write_plain(path, made)
             keep_key(path, key)
