@@ -16,7 +16,7 @@ from glasslib.reference.frames import read_plain
 from glasslib.training import TrainConfig, evaluate
 from glasslib.training.distillation import _bases, distil
 from glasslib.training.foundation import REFINE
-from glasslib.training.lessons import Teachers, mean_of, spread_of, taught
+from glasslib.training.lessons import Teachers, calculator_of, labels_of, mean_of, spread_of, taught
 from glasslib.training.xtb import labelled, xtb
 
 
@@ -74,6 +74,15 @@ def stand_ins():
 def word(teachers, atoms):
     kinds = teachers.answers(atoms, zero(atoms))
     return mean_of(atoms, kinds), spread_of(kinds)
+
+
+def test_where_teachers_disagree_the_refined_network_has_the_word():
+    atoms, teachers = cell(0), stand_ins()
+    kinds = teachers.answers(atoms, zero(atoms))
+    mean, agreed = teachers.word(atoms, zero(atoms), kinds, most=1e9)
+    assert agreed and mean.get_potential_energy() == mean_of(atoms, kinds).get_potential_energy()
+    alone, agreed = teachers.word(atoms, zero(atoms), kinds, most=0.0)
+    assert not agreed and alone.get_potential_energy() == kinds[1][0][0] != mean.get_potential_energy()
 
 
 def test_the_mean_gives_refined_networks_twice_the_weight():
@@ -162,8 +171,11 @@ def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was
     errors = pd.read_csv(tmp_path / "d" / "errors.csv", index_col=0)
     (row,) = evaluate(load_model(path), frames).loc[[("all", "all")]].to_dict("records")
     assert errors.correlation.iloc[2] == pytest.approx(1) and (errors.correlation.abs() <= 1 + 1e-9).all()
-    for column in errors.columns.drop("correlation"):
+    for column in errors.columns.drop(["correlation", "force_median"]):
         assert errors.loc["student", column] == pytest.approx(row[column], rel=1e-3)
+    wrong = [(labels_of(atoms, calculator_of(path))[1] - atoms.get_forces()).ravel() for atoms in frames]
+    median = 1000 * np.median([np.sqrt(np.mean(one**2)) for one in wrong])
+    assert errors.loc["student", "force_median"] == pytest.approx(median, rel=1e-3)
     weights = path.with_suffix(".safetensors").read_bytes()
     assert load_model(path).network.config.features == 16
     parts = (
