@@ -57,7 +57,7 @@ def stages(name, temperature, last, timestep):
     cool = {"name": "cool", "ensemble": "nvt", "temperature": [hot, temperature], "length": 10, "timestep": timestep}
     if not name.startswith("quench"):
         return [melt, cool, last]
-    # hotter melts would boil at zero pressure (1.1 g/cm³ at 3500 K), and their network does not close up again in picoseconds
+    # at zero pressure a hotter melt nearly boils (NS2 at 3500 K: 1.1 g/cm³), and its network does not close up again in picoseconds
     quench = {"name": "quench", "ensemble": "npt", "temperature": [temperature, 300], "rate": 50, "pressure": 0.0}
     return [melt, cool | {"length": 20}, quench | {"timestep": timestep}, rest, last]
 

@@ -10,6 +10,8 @@ import pytest
 from ase import Atoms
 
 from glasslib import GlasslibError, Trajectory, analysis, cli
+from glasslib.files import read_json, sha256
+from glasslib.provenance import record_path
 
 
 def glasslib(monkeypatch, capsys, *words):
@@ -117,6 +119,8 @@ def test_analyse_takes_what_foreign_files_do_not_say(monkeypatch, capsys, tmp_pa
     assert status == 0, message
     path = tmp_path / "results" / f"{Path(name).stem}.nc"
     assert str(path.relative_to(tmp_path)) in text
+    record = read_json(record_path(path))
+    assert record["kind"] == "analysis" and record["inputs"] == {name: sha256(tmp_path / name)}
     found = analysis.load(path)["mean_squared_displacement"].msd
     exact = analysis.mean_squared_displacement(Trajectory(walk, SYMBOLS, np.eye(3) * 8, np.arange(30) * 0.1)).msd
     np.testing.assert_allclose(found.time, exact.time)

@@ -9,7 +9,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import GPa
 
 from glasslib.errors import GlasslibError
-from glasslib.files import unpacked, write_json
+from glasslib.files import read_json, sha256, unpacked, write_json
+from glasslib.provenance import record_path
 from glasslib.reference import collect, read_frames, split, statistics, write_frames
 from glasslib.reference.frames import read_plain, voigt, write_plain
 from glasslib.reference.splits import place
@@ -359,3 +360,15 @@ def test_a_raw_stress_is_neither_learned_nor_scored():
     with pytest.raises(GlasslibError, match="raw stress, off by gigapascals .*collect"):
         labels(raw_frame(0))
     assert labels(correct(raw_frame(0)))[2] is not None
+
+
+def test_a_record_beside_a_data_set_names_its_labels(tmp_path):
+    labels, out = tmp_path / "labels", tmp_path / "out.extxyz"
+    labels.mkdir()
+    write_plain(labels / "a.extxyz", [raw_frame(0)])
+    collect(labels, out)
+    record = read_json(record_path(out))
+    assert record["kind"] == "data set" and record["sha256"] == sha256(out) and record["parameters"] == {"before": None}
+    assert sha256(labels / "a.extxyz") in record["inputs"].values()
+    collect(labels, out)
+    assert read_json(record_path(out))["parameters"] == {"before": record["sha256"]}

@@ -360,6 +360,12 @@ def test_errors_are_those_that_were_put_in():
     assert table.loc[("species", "Si")].force_rmse == pytest.approx(50 / math.sqrt(3))
     assert table.loc[("species", "O")].force_rmse == pytest.approx(0.0, abs=1e-9)
     assert table.loc[("composition", "NS2")].frames == 2 and table.loc[("temperature", "1500 K")].frames == 2
+    temperatures = [made.info.get("temperature_K", 0) for made in frames]
+    assert table.loc[("melts", "1500-3500 K")].frames == sum(1500 <= t <= 3500 for t in temperatures)
+    frames[0].info["temperature_K"] = 300
+    assert evaluate(model, frames).loc[("melts", "1500-3500 K")].frames == sum(
+        1500 <= t <= 3500 for t in temperatures[1:]
+    )
     np.testing.assert_allclose(
         data.pressure.sel(source="label"), [-np.trace(made.get_stress(voigt=False)) / 3 / GPa for made in frames]
     )

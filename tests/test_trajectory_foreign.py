@@ -225,6 +225,8 @@ def test_files_without_units_may_be_told_theirs(tmp_path):
     assert np.allclose(read(tmp_path / "a.h5", units="metal").time, 20 * np.arange(len(positions)))
     dump = headed(tmp_path / "a.dump", times=[0, 150, 300])
     assert np.allclose(read(dump, units="real").time, [0, 0.15, 0.3])
+    with pytest.raises(GlasslibError, match="b.dump says units real itself, not metal: leave out units"):
+        read(headed(tmp_path / "b.dump", times=[0, 150, 300], units="real"), units="metal")
     with pytest.raises(GlasslibError, match="units must be 'metal' or 'real', not 'lj'"):
         read(dump, units="lj")
 

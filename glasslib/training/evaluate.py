@@ -10,6 +10,8 @@ from ..potential.graph import build
 from ..potential.model import Potential
 from .frames import labels
 
+MELTS = 1500, 3500  # K, where the book simulates and the accuracy of the potential is aimed at
+
 
 def parity(model, frames):
     """Labels and predictions side by side.
@@ -78,7 +80,7 @@ def _predict(model, atoms):
 
 
 def summary(data):
-    """Errors of a parity Dataset, in all and by species, composition and temperature.
+    """Errors of a parity Dataset, in all, of the melts between the temperatures `MELTS`, and by species, composition and temperature.
 
     Returns
     -------
@@ -88,6 +90,9 @@ def summary(data):
     """
     error = data.sel(source="model") - data.sel(source="label")
     rows = {("all", "all"): _row(error, np.ones(data.sizes["frame"], bool), np.ones(data.sizes["atom"], bool))}
+    melts = (data.temperature.values >= MELTS[0]) & (data.temperature.values <= MELTS[1])
+    if melts.any():
+        rows["melts", f"{MELTS[0]}-{MELTS[1]} K"] = _row(error, melts, melts[data.frame_of.values])
     for symbol in np.unique(data.species):
         rows["species", str(symbol)] = _row(error, None, data.species.values == symbol)
     for name in ("composition", "temperature"):

@@ -206,7 +206,7 @@ def _ase_images(path, form):
 
 def read_lammps(path, timestep=None, species=None, wrapped=None, units=None):
     """Read a LAMMPS text dump (units metal or real: Å), see read()."""
-    frames = []  # units are written once and hold for all frames after
+    frames, given = [], units  # units are written once and hold for all frames after
     with open(path, errors="replace") as stream:
         while True:
             try:
@@ -223,6 +223,8 @@ def read_lammps(path, timestep=None, species=None, wrapped=None, units=None):
                 _same_atoms(path, len(frames) - 1, frame, frames[0])
     if not frames:
         raise GlasslibError(f"{path} holds no frame")
+    if given is not None and frames[-1]["units"] != given:
+        raise GlasslibError(f"{path} says units {frames[-1]['units']} itself, not {given}: leave out units")
     step = np.array([frame["step"] for frame in frames])
     if all(frame["time"] is not None for frame in frames):
         time = np.array([frame["time"] for frame in frames])
