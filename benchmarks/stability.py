@@ -23,6 +23,7 @@ from glasslib.files import atomic
 from glasslib.potential import files
 from glasslib.potential.dispersion import Dispersion
 from glasslib.reference.active import closest_pairs
+from glasslib.reference.frames import AMU_PER_A3
 
 COMPOSITIONS = "SiO2", "NS6", "NS4", "NS3", "NS2", "NS"
 TEMPERATURES = 300, 1500, 2500, 3500  # K
@@ -96,7 +97,7 @@ def told(trajectory):
     """What a finished trajectory tells of its case."""
     shortest, bonds = closest(trajectory)
     last = trajectory.atoms(-1)
-    density = last.get_masses().sum() * 1.66053907 / np.linalg.det(trajectory.cells[:]).mean()
+    density = last.get_masses().sum() * AMU_PER_A3 / np.linalg.det(trajectory.cells[:]).mean()
     row = {"atoms": len(last), "length_ps": round(float(trajectory.time[-1] - trajectory.time[0]), 1), "stopped": ""}
     row |= {f"closest {pair} (Å)": round(float(value), 3) for pair, value in shortest.items() if np.isfinite(value)}
     return row | {"oxygens of silicon": round(bonds, 3), "density (g/cm³)": round(density, 4)}

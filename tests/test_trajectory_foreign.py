@@ -1,5 +1,6 @@
 """Files of other programs: LAMMPS, ASE, H5MD; what they do not say is asked for, what they say twice must agree."""
 
+import shutil
 import warnings
 
 import ase.io
@@ -223,6 +224,11 @@ def test_files_without_units_may_be_told_theirs(tmp_path):
     found = read(tmp_path / "a.h5", units="real")
     assert np.allclose(found.time, 0.02 * np.arange(len(positions))) and np.allclose(found.positions, positions)
     assert np.allclose(read(tmp_path / "a.h5", units="metal").time, 20 * np.arange(len(positions)))
+    with h5py.File(shutil.copy(tmp_path / "a.h5", tmp_path / "b.h5"), "a") as file:
+        file["particles/all/position/time"].attrs["unit"] = "fs"
+    assert np.allclose(read(tmp_path / "b.h5", units="real").time, found.time)
+    with pytest.raises(GlasslibError, match="b.h5: .*position/time says its unit, fs, itself: leave out units"):
+        read(tmp_path / "b.h5", units="metal")
     dump = headed(tmp_path / "a.dump", times=[0, 150, 300])
     assert np.allclose(read(dump, units="real").time, [0, 0.15, 0.3])
     with pytest.raises(GlasslibError, match="b.dump says units real itself, not metal: leave out units"):

@@ -66,7 +66,7 @@ def spaced(file, name, frames, path):
 
 
 def unit_of(dataset, known, path, default=None):
-    """What the unit of a dataset is in ours, `known` by name; `default` where it has none."""
+    """What the unit of a dataset is in ours, `known` by name; `default` where it has none, which one that it has must not contradict."""
     unit = text_of(dataset.attrs.get("unit"))
     if unit is None and default is not None:
         return default
@@ -79,6 +79,8 @@ def unit_of(dataset, known, path, default=None):
                 else ""
             )
         )
+    if default is not None and known[unit] != default:
+        raise GlasslibError(f"{path}: {dataset.name} says its unit, {unit}, itself: leave out units")
     return known[unit]
 
 
