@@ -54,14 +54,14 @@ class RunRecord:
     parameters : dict
         Everything JSON can hold that decided the result.
     inputs : iterable of paths
-        Files read; their SHA-256 is stored.
+        Files read; their SHA-256 of now is stored, and that of the library: neither is what later changes made of them.
     seeds : dict
         Name of each random stream and its seed.
     """
 
     def __init__(self, kind, parameters, inputs=(), seeds=None):
         self.kind, self.parameters, self.seeds = kind, parameters, dict(seeds or {})
-        self.inputs = [Path(p) for p in inputs]
+        self.inputs, self.library = hashes(inputs), library_hash()
         self.started = datetime.datetime.now(datetime.UTC)
 
     def save(self, beside, **extra):
@@ -75,8 +75,8 @@ class RunRecord:
             "kind": self.kind,
             "parameters": self.parameters,
             "seeds": self.seeds,
-            "inputs": hashes(self.inputs),
-            "library": {"version": __version__, "hash": library_hash()},
+            "inputs": self.inputs,
+            "library": {"version": __version__, "hash": self.library},
             "packages": {name: metadata.version(name) for name in PACKAGES if _installed(name)},
             "machine": {
                 "processor": processor(),
@@ -180,8 +180,10 @@ def forget_key(path):
     Path(f"{path}.key").unlink(missing_ok=True)
 
 
-def ancestry(path, depth=0, seen=None):
+def ancestry(path, depth=0, seen=None, kept="data"):
     """Lines that trace an artefact through its records to files that have none (the ab initio frames).
+
+    An input that another file has replaced is looked for among those that the manifest of the folder `kept` lists, by its SHA-256.
 
     Yields
     ------
@@ -203,11 +205,21 @@ def ancestry(path, depth=0, seen=None):
         return
     seen.add(path.resolve())
     for name, known in content.get("inputs", {}).items():
-        source = Path(name)
-        for level, line, remark in ancestry(source, depth + 1, seen):
-            if level == depth + 1 and source.exists() and sha256(source) != known:
-                remark += " (not the version that was used)"
-            yield level, line, remark
+        source, remark_of = Path(name), ""
+        if not source.exists() or sha256(source) != known:
+            moved = _kept_as(known, Path(kept))
+            source = moved or source
+            remark_of = f" (then {name})" if moved else " (not the version that was used)" if source.exists() else ""
+        for level, line, remark in ancestry(source, depth + 1, seen, kept):
+            yield level, line, remark + (remark_of if level == depth + 1 else "")
+
+
+def _kept_as(known, folder):
+    """File with this SHA-256 among those that the manifest of a folder lists, or None."""
+    if not (folder / "MANIFEST.json").exists():
+        return None
+    names = [name for name, entry in read_json(folder / "MANIFEST.json")["files"].items() if entry["sha256"] == known]
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def verify_manifest(folder="data"):

@@ -15,6 +15,7 @@ from ase.calculators.calculator import Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from glasslib.errors import GlasslibError
+from glasslib.files import listed
 from glasslib.reference import collect, gpaw, labelling, read_frames
 from glasslib.reference.frames import read_plain, write_plain
 from glasslib.reference.labelling import claim, failures, label_queue, names, work
@@ -116,6 +117,36 @@ def test_frame_that_kills_its_process_again_and_again_is_given_up(tmp_path):
 
 
 @needs_gpaw
+def test_a_failure_is_of_a_structure_at_a_level_and_not_of_a_name(quick, tmp_path, monkeypatch):
+    def fails(*others):
+        raise RuntimeError("did not converge")
+
+    queue, out = queue_of(tmp_path / "queue.extxyz", 1), tmp_path / "labels"
+    out.mkdir()
+    monkeypatch.setattr(gpaw, "label", fails)
+    work(queue, out, coarse=True)
+    assert failures(out) == {"cell-0": "did not converge"}
+    begun = []
+    monkeypatch.setattr(labelling.subprocess, "Popen", lambda *others, **options: begun.append(1) or Ended())
+    assert label_queue(queue, out, coarse=True, quiet=True)["failed"] == ["cell-0"] and not begun
+    write_plain(queue, [cell(7, parent="cell-0")])
+    assert label_queue(queue, out, coarse=True, quiet=True) == {"labelled": [], "failed": [], "left": ["cell-0"]}
+    assert begun
+
+
+class Ended:
+    """A process that did nothing."""
+
+    returncode = 0
+
+    def poll(self):
+        return 0
+
+    def wait(self):
+        return 0
+
+
+@needs_gpaw
 def test_no_frame_is_begun_after_the_time_is_over(quick, tmp_path):
     queue, out = queue_of(tmp_path / "queue.extxyz", 3), tmp_path / "labels"
     out.mkdir()
@@ -207,6 +238,11 @@ def test_label_of_another_structure_of_the_same_name_is_not_taken(quick, tmp_pat
     write_plain(queue, [cell(7, parent="cell-0")])
     with pytest.raises(GlasslibError, match="another structure"):
         label_queue(queue, out, coarse=True, quiet=True)
+    wider = read_plain(out / "cell-0.extxyz")[0].copy()
+    wider.set_cell(1.05 * wider.cell.array)
+    write_plain(queue, [wider])
+    with pytest.raises(GlasslibError, match="another structure"):
+        label_queue(queue, out, coarse=True, quiet=True)
 
 
 @needs_gpaw
@@ -216,7 +252,7 @@ def test_queue_killed_midway_goes_on_and_its_labels_are_right(tmp_path):
     code = f"from glasslib.reference.labelling import label_queue; print(label_queue({str(queue)!r}, {str(out)!r}, workers=2, coarse=True, quiet=True))"
     boss = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     for _ in range(1200):
-        if list(out.glob("*.extxyz")):
+        if listed(out, "*.extxyz"):
             break
         time.sleep(0.05)
     workers = [
@@ -225,7 +261,7 @@ def test_queue_killed_midway_goes_on_and_its_labels_are_right(tmp_path):
     for process in [boss.pid, *workers]:
         os.kill(process, signal.SIGKILL)
     boss.wait()
-    first = {p.name: p.read_bytes() for p in out.glob("*.extxyz")}
+    first = {p.name: p.read_bytes() for p in listed(out, "*.extxyz")}
     assert first
     result = label_queue(queue, out, workers=2, coarse=True, quiet=True)
     assert result == {"labelled": ["cell-0", "cell-1", "cell-2"], "failed": [], "left": []}

@@ -36,6 +36,31 @@ def test_ancestry_leads_to_the_sources_and_sees_alterations(tmp_path, monkeypatc
     assert list(ancestry("figure"))[2][2] == "missing"
 
 
+def test_ancestry_finds_an_input_that_was_replaced_where_it_is_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for name in ("data/frames", "data/old", "data/model"):
+        (tmp_path / name).write_text(name)
+    RunRecord("training", {}, inputs=["data/frames"]).save("data/old")
+    (tmp_path / "data" / "model").write_text("data/old")  # the old model was the model then, …
+    RunRecord("training", {}, inputs=["data/model"]).save("data/model")  # … and the new one began from it
+    (tmp_path / "data" / "model").write_text("new")
+    write_manifest("data")
+    lines = list(ancestry("data/model"))
+    assert [name for _, name, _ in lines] == ["data/model", "data/old", "data/frames"]
+    assert "(then data/model)" in lines[1][2]
+
+
+def test_a_record_names_what_was_read_and_not_what_came_later(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("frames", "model"):
+        (tmp_path / name).write_text(name)
+    record, before = RunRecord("training", {}, inputs=["frames"]), hashes(["frames"])
+    (tmp_path / "frames").write_text("more")
+    record.save("model")
+    assert json.loads(record_path("model").read_text())["inputs"] == before
+
+
 def test_a_record_holds_what_a_reader_needs(tmp_path):
     (tmp_path / "x.h5").write_text("x")
     RunRecord("dynamics", {"temperature": 3000}, seeds={"velocities": 7}).save(tmp_path / "x.h5")

@@ -9,7 +9,7 @@ from ase.calculators.calculator import Calculator
 
 from glasslib.errors import GlasslibError
 from glasslib.potential.classical import Classical
-from glasslib.reference import chain, gpaw
+from glasslib.reference import chain, gpaw, sampling
 from glasslib.reference.chain import _voice, tiny
 from glasslib.reference.frames import read_plain
 from glasslib.reference.labelling import names
@@ -146,14 +146,16 @@ def test_selection_avoids_what_is_known():
 
 
 @pytest.mark.skipif(gpaw.missing() is not None, reason=str(gpaw.missing()))
-def test_tiny_chain_samples_labels_trains_and_validates(tmp_path):
+def test_tiny_chain_samples_labels_trains_and_validates(tmp_path, monkeypatch):
     errors = tiny(tmp_path, quiet=True)
     assert np.isfinite(errors.loc[("all", "all"), ["energy_rmse", "force_rmse"]].astype(float)).all()
     assert (tmp_path / "model" / "model.safetensors").exists()
-    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "labels").glob("*.extxyz")}
+    stamps = {p: p.stat().st_mtime_ns for p in tmp_path.glob("labels-*-coarse/*.extxyz")}
     assert len(stamps) == 4
-    again = tiny(tmp_path, quiet=True)  # everything is there: nothing is labelled or trained anew
-    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "labels").glob("*.extxyz")} == stamps
+    (tmp_path / "candidates.extxyz").unlink()  # as after a kill: every finished melt is still there
+    monkeypatch.setattr(sampling, "melt", None)
+    again = tiny(tmp_path, workers=1, quiet=True)  # everything is there: nothing is melted, labelled or trained anew
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.glob("labels-*-coarse/*.extxyz")} == stamps
     assert again.equals(errors)
 
 
@@ -165,12 +167,28 @@ def test_the_chain_asked_for_something_else_makes_it_anew(tmp_path, monkeypatch)
         return made
 
     monkeypatch.setattr(chain, "sample", sample)
+    monkeypatch.setattr(gpaw, "missing", lambda: None)
     monkeypatch.setattr(chain, "label_queue", lambda queue, *args, **options: {"left": names(read_plain(queue))})
     for samples, labels, seed in ((6, 3, 0), (6, 3, 0), (6, 4, 0), (10, 8, 5)):
         with pytest.raises(GlasslibError, match=f"{labels} of {labels} frames"):
             chain.chain(tmp_path, samples, labels, seed=seed)
         assert len(read_plain(tmp_path / "candidates.extxyz")) == samples
         assert {atoms.info["parent"].split("-")[0] for atoms in read_plain(tmp_path / "queue.extxyz")} == {f"s{seed}"}
+
+
+@pytest.mark.parametrize(
+    "options, word",
+    [({"labels": 0}, "labels must be"), ({"samples": 0}, "samples must be"), ({"workers": 0}, "workers must be"),
+     ({"samples": 3, "labels": 4}, "4 labels of 3 samples cannot be")],
+)  # fmt: skip
+def test_the_chain_refuses_at_once_what_would_fail_later(tmp_path, monkeypatch, options, word):
+    monkeypatch.setattr(chain, "sample", None)
+    monkeypatch.setattr(gpaw, "missing", lambda: None)
+    with pytest.raises(GlasslibError, match=word):
+        chain.chain(tmp_path, **options)
+    monkeypatch.setattr(gpaw, "missing", lambda: "no GPAW here")
+    with pytest.raises(GlasslibError, match="no GPAW here"):
+        chain.chain(tmp_path)
 
 
 def test_committees_are_told_from_each_other_by_what_they_say():

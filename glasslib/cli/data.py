@@ -44,13 +44,15 @@ def sample(
     output: Path,
     number: Annotated[int, typer.Option(help="Configurations to make.", min=1)] = 100,
     atoms: Annotated[int, typer.Option(help="Atoms of each, rounded to whole formula units.")] = 63,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     seed: Seed = 0,
 ):
-    """Make melts to label, with classical potentials: all compositions, temperatures and densities in turn."""
+    """Make melts to label, with classical potentials: all compositions, temperatures and densities in turn; killed at any time, the same command goes on."""
     from ..reference import sampling
     from ..reference.frames import write_plain
 
-    made = sampling.sample(number, seed, atoms)
+    keep = output.parent / f"{output.name.partition('.')[0]}-melts"
+    made = sampling.sample(number, seed, atoms, keep=keep, workers=workers, quiet=False)
     write_plain(output, made)
     print(f"{output}: {len(made)} configurations")
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from ..errors import GlasslibError
 from ..files import folder
-from ..provenance import keep_key, key_of, made_for
+from ..provenance import forget_key, keep_key, key_of, made_for
+from . import gpaw
 from .collect import collect
 from .frames import read_plain, write_plain
 from .labelling import label_queue
@@ -27,7 +28,8 @@ def chain(
     Parameters
     ----------
     out : path
-        Gets `candidates.extxyz`, `queue.extxyz`, `labels/`, `frames.extxyz`, `model/` and `errors.csv`.
+        Gets `candidates.extxyz`, `queue.extxyz`, `frames.extxyz`, `model/` and `errors.csv`, and for every way to make melts (atoms, times) and to label them a folder
+        `melts-…` and `labels-…` of its own.
     samples, labels : int
         Structures from classical melts, and how many of them are labelled.
     atoms : int
@@ -58,28 +60,41 @@ def chain(
     from ..potential.storage import load_model
     from ..training import evaluate, train
 
+    if gpaw.missing():
+        raise GlasslibError(gpaw.missing())
+    for name, value in (("samples", samples), ("labels", labels), ("workers", workers)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise GlasslibError(f"{name} must be a whole number of at least 1, not {value!r}")
+    if labels > samples:
+        raise GlasslibError(f"{labels} labels of {samples} samples cannot be: take more samples")
     out = folder(out)
+    way = key_of(atoms, melt_ps, hold_ps)[:8]
+    labelled = out / f"labels-{way}{'-coarse' if coarse else ''}"
     candidates, queue = out / "candidates.extxyz", out / "queue.extxyz"
     key = key_of(samples, seed, atoms, melt_ps, hold_ps, which)
     if not made_for(candidates, key):
-        write_plain(candidates, sample(samples, seed, atoms, melt_ps, hold_ps, **(which or {})))
+        made = sample(samples, seed, atoms, melt_ps, hold_ps, 0, out / f"melts-{way}", workers, quiet, **(which or {}))
+        forget_key(candidates)
+        write_plain(candidates, made)
         keep_key(candidates, key)
     key = key_of(key, labels, list(known), _voice(committee, read_plain(candidates)))
     if not made_for(queue, key):
+        forget_key(queue)
         write_plain(queue, select(read_plain(candidates), labels, committee, known))
         keep_key(queue, key)
-    result = label_queue(queue, out / "labels", workers, minutes, coarse, quiet=quiet)
+    result = label_queue(queue, labelled, workers, minutes, coarse, quiet=quiet)
     if result["left"]:
         raise GlasslibError(f"{len(result['left'])} of {labels} frames have no label yet: run the same again")
     if result["failed"]:
         warnings.warn(
-            f"{len(result['failed'])} of {labels} frames are left out, their labels failed: {', '.join(result['failed'])} (why: {out / 'labels'}/<name>.failed.json)",
+            f"{len(result['failed'])} of {labels} frames are left out, their labels failed: {', '.join(result['failed'])} (why: {labelled}/<name>.failed.json)",
             stacklevel=2,
         )
     wanted = {
         atoms.info["parent"] for atoms in read_plain(queue)
     }  # labels of an earlier call with other arguments stay where they are
-    collected = collect(out / "labels", out / "frames.extxyz")
+    (out / "frames.extxyz").unlink(missing_ok=True)  # of labels alone, none of which is another way's
+    collected = collect(labelled, out / "frames.extxyz")
     frames = [atoms for atoms in collected if atoms.info["parent"] in wanted] + list(known)
     parts = _filled(frames)
     path = train(

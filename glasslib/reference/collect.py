@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import GlasslibError, shown
 from ..files import sha256
 from ..provenance import RunRecord
-from .frames import check, extxyz, read_plain, write_frames
+from .frames import check, extxyz, one_level, read_plain, write_frames
 from .stress import TABLE, correct
 
 SAME = 1e-6  # eV, to which energies of one label agree
@@ -61,6 +61,7 @@ def collect(labels="data/labels-work/early", out="data/frames/melts.extxyz", tab
             warnings.warn(f"left out: {error}", stacklevel=2)
     if not frames:
         raise GlasslibError(f"{labels} holds no finished label")
+    one_level(frames.values(), f"{labels} with {out}" if out.exists() else labels)
     ordered = [frames[key] for key in sorted(frames)]
     write_frames(out, ordered)
     record.save(out)

@@ -41,17 +41,25 @@ def read_frames(path):
     ------
     GlasslibError
         Naming file, frame (counted from 0) and field: a truncated file, something missing, of a wrong shape, not finite or in
-        other units.
+        other units; labels of more than one level of theory.
     """
     path = Path(path)
     if path.is_dir():
         files = extxyz(path)
         if not files:
             raise GlasslibError(f"{path} holds no *.extxyz file: give a file of labelled frames, or a folder of such")
-        return [frame for file in files for frame in read_frames(file)]
+        return one_level([frame for file in files for frame in read_frames(file)], path)
     frames = read_plain(path)
     for number, atoms in enumerate(frames):
         check(atoms, f"{path}, frame {number}")
+    return one_level(frames, path)
+
+
+def one_level(frames, name):
+    """The frames, whose labels must be of one level of theory: energies of two do not compare."""
+    levels = sorted({atoms.info["level"] for atoms in frames})
+    if len(levels) > 1:
+        raise GlasslibError(f"{name} mixes levels of theory ({', '.join(levels)}): keep each in a data set of its own")
     return frames
 
 

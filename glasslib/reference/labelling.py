@@ -22,6 +22,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ..errors import GlasslibError, shown
 from ..files import folder, read_json, write_json
 from ..progress import Progress
+from ..provenance import key_of
 from . import gpaw
 from .frames import NUMBERS, TEXT, check_composition, read_plain, voigt, write_plain
 from .stress import oxide_units
@@ -121,8 +122,9 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
     out = folder(out)
     level = gpaw.COARSE if coarse else gpaw.FULL
     for name, atoms in zip(wanted, frames, strict=True):
-        if retry:
-            (out / f"{name}.failed.json").unlink(missing_ok=True)
+        failed = out / f"{name}.failed.json"
+        if retry or (failed.exists() and read_json(failed).get("structure", _key(atoms, level)) != _key(atoms, level)):
+            failed.unlink(missing_ok=True)
         _same(out / f"{name}.extxyz", atoms, level)
         if not coarse and "dE_dlnE" not in atoms.info:  # without its stress the label would be of no use
             oxide_units(Counter(atoms.get_chemical_symbols()), name)
@@ -175,6 +177,11 @@ def _open(out, wanted):
     return [n for n in wanted if not (out / f"{n}.extxyz").exists() and not (out / f"{n}.failed.json").exists()]
 
 
+def _key(atoms, level):
+    """Which structure failed, and at which level: another one of that name is tried."""
+    return key_of(atoms.numbers.tolist(), (atoms.positions.round(6) + 0.0).tolist(), (atoms.cell.array.round(6) + 0.0).tolist(), level.name)[:16]  # fmt: skip
+
+
 def _same(path, atoms, level):
     """Refuse to take the label of another structure or level for this one's."""
     if not path.exists():
@@ -184,6 +191,7 @@ def _same(path, atoms, level):
         len(known) != len(atoms)
         or (known.numbers != atoms.numbers).any()
         or not np.allclose(known.positions, atoms.positions, atol=1e-6)
+        or not np.allclose(known.cell.array, atoms.cell.array, atol=1e-6)
     ):
         raise GlasslibError(f"{path} is the label of another structure of that name: choose another folder")
     if known.info.get("level") != level.name:
@@ -207,8 +215,11 @@ def _watch(running, out, wanted, quiet):
             left = now
 
 
-def claim(out, name):
-    """Lock a frame for this process: an open file to keep until it is done, or None where another has it or it is done."""
+def claim(out, name, structure=None):
+    """Lock a frame for this process: an open file to keep until it is done, or None where another has it or it is done.
+
+    `structure` goes into the record of a frame that is given up, see `_key`.
+    """
     path = out / f"{name}.claim"
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -221,9 +232,8 @@ def claim(out, name):
         return None
     attempts = os.pread(handle, 100, 0).count(b"\n")
     if attempts >= ATTEMPTS:
-        write_json(
-            out / f"{name}.failed.json", {"reason": f"{attempts} processes ended while they worked on it (memory?)"}
-        )
+        reason = f"{attempts} processes ended while they worked on it (memory?)"
+        write_json(out / f"{name}.failed.json", {"reason": reason} | ({"structure": structure} if structure else {}))
         _release(handle, path)
         return None
     os.pwrite(handle, b"\n", attempts)
@@ -266,7 +276,7 @@ def work(queue, out, end=0.0, coarse=False, parent=None):
             if (end and time.time() > end) or (parent and not _alive(parent)):
                 go[0] = -1
             elif _open(out, [name]):
-                handle = claim(out, name)
+                handle = claim(out, name, _key(frames[number], level))
                 go[0] = handle is not None
         world.broadcast(go, 0)
         if go[0] < 0:
@@ -295,6 +305,7 @@ def _label_one(atoms, name, out, level, master):
                     "reason": reason,
                     "kind": type(error).__name__,
                     "level": level.name,
+                    "structure": _key(atoms, level),
                     "seconds": round(time.time() - began, 1),
                 },
             )

@@ -4,13 +4,17 @@ State points follow an additive recurrence (Roberts, "The unreasonable effective
 the queue covers compositions, temperatures and densities evenly: it can be stopped anywhere.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from ase import Atoms
 
 from ..errors import GlasslibError
+from ..files import folder
+from ..processes import all_done
+from ..provenance import forget_key, keep_key, key_of, made_for
 from ..systems import density, random_structure
+from .frames import read_plain, write_plain
 
 COMPOSITIONS = ("SiO2", "NS6", "NS4", "NS3", "NS2", "NS")
 TEMPERATURES = (300, 1000, 1500, 2000, 2500, 3000, 3500, 4000)  # K
@@ -116,6 +120,21 @@ def melt(state, atoms=63, melt_ps=3.0, hold_ps=5.0, timestep_fs=1.0):
     return made
 
 
-def sample(count, seed=0, atoms=63, melt_ps=3.0, hold_ps=5.0, skip=0, **which):
-    """Structures of the first `count` states of a queue, without its first `skip`; see `states` and `melt`."""
-    return [melt(state, atoms, melt_ps, hold_ps) for state in states(count, seed, **which)[skip:]]
+def sample(count, seed=0, atoms=63, melt_ps=3.0, hold_ps=5.0, skip=0, keep=None, workers=1, quiet=True, **which):
+    """Structures of the first `count` states of a queue, without its first `skip`; see `states` and `melt`.
+
+    With the folder `keep` every finished one is kept there, and the same call goes on where it was killed; `workers` are processes.
+    """
+    jobs = [(_kept, state, atoms, melt_ps, hold_ps, keep) for state in states(count, seed, **which)[skip:]]
+    return all_done(jobs, workers, None if quiet else "melts", "melts")
+
+
+def _kept(state, atoms, melt_ps, hold_ps, keep):
+    if keep is None:
+        return melt(state, atoms, melt_ps, hold_ps)
+    path, key = folder(keep) / f"{state.parent}.extxyz", key_of(asdict(state), atoms, melt_ps, hold_ps)
+    if not made_for(path, key):
+        forget_key(path)
+        write_plain(path, [melt(state, atoms, melt_ps, hold_ps)])
+        keep_key(path, key)
+    return read_plain(path)[0]

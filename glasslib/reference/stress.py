@@ -103,6 +103,8 @@ def correct(atoms, table=TABLE):
         raise GlasslibError(f"{name}: {'stress' if kind == 'raw' else 'stress_raw'} is missing or not 3 x 3")
     if not atoms.pbc.all() or not atoms.cell.volume > 1:
         raise GlasslibError(f"{name}: a stress needs a cell that is periodic in three dimensions")
+    if atoms.calc is None:
+        raise GlasslibError(f"{name}: energy and forces are missing")
     out = atoms.copy()
     correction = 2 / 3 * derivative(atoms, table) / atoms.get_volume() * np.eye(3) + 0.0  # no minus zero in the file
     out.info.update(
