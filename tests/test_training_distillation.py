@@ -11,10 +11,12 @@ from test_training_foundation import needs_sevenn
 from test_training_xtb import cell, needs_tblite, zero
 
 from glasslib.errors import GlasslibError
+from glasslib.files import read_json, sha256
 from glasslib.potential.storage import load_model
+from glasslib.provenance import record_path
 from glasslib.reference.frames import read_plain
 from glasslib.training import TrainConfig, evaluate
-from glasslib.training.distillation import _bases, distil
+from glasslib.training.distillation import WEIGHT, _bases, distil
 from glasslib.training.foundation import REFINE
 from glasslib.training.lessons import Teachers, calculator_of, labels_of, mean_of, spread_of, taught
 from glasslib.training.xtb import labelled, xtb
@@ -176,6 +178,11 @@ def test_the_chain_ends_in_a_model_whatever_the_workers_and_goes_on_where_it_was
     wrong = [(labels_of(atoms, calculator_of(path))[1] - atoms.get_forces()).ravel() for atoms in frames]
     median = 1000 * np.median([np.sqrt(np.mean(one**2)) for one in wrong])
     assert errors.loc["student", "force_median"] == pytest.approx(median, rel=1e-3)
+    record = read_json(record_path(tmp_path / "d" / "errors.csv"))
+    assert record["parameters"]["student"]["epochs"] == 3 and record["parameters"]["weight"] == WEIGHT
+    own = read_json(record_path(tmp_path / "d" / "member2" / "model.safetensors"))["inputs"]
+    assert sha256(tmp_path / "d" / "teacher2.extxyz") in own.values()
+    assert sha256(tmp_path / "d" / "teacher.extxyz") not in own.values()
     weights = path.with_suffix(".safetensors").read_bytes()
     assert load_model(path).network.config.features == 16
     parts = (

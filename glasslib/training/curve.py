@@ -9,7 +9,7 @@ from ..errors import GlasslibError
 from ..files import atomic, folder
 from ..potential.storage import load_model, model_files
 from ..processes import all_done
-from ..provenance import RunRecord
+from ..provenance import RunRecord, key_of
 from .config import TrainConfig
 from .evaluate import evaluate
 from .loop import one_thread, train
@@ -59,13 +59,16 @@ def learning_curve(frames, test, sizes, out, starts, config=None, inputs=(), see
     if len(set(sizes)) < len(sizes) or len(set(seeds)) < len(seeds):
         raise GlasslibError("sizes and seeds must differ from each other: every training has a folder of its own")
     settings = {name: config.asdict() | dict(changes) for name, (_, changes) in starts.items()}
-    for values in settings.values():
+    for name, values in settings.items():
         TrainConfig.of(values)
+        if "seed" in starts[name][1]:
+            raise GlasslibError(f"the seed of {name!r} has no effect: give seeds")
     out, rows, jobs = Path(out), [], []
     begun = [path for initial, _ in starts.values() if initial for path in model_files(initial)]
     parameters = config.asdict() | {
         "sizes": list(sizes),
         "starts": {name: changes for name, (_, changes) in starts.items()},
+        "test": {"frames": len(test), "key": key_of(list(test))} | _temperatures(test),
     }
     record = RunRecord("learning curve", parameters, [*inputs, *begun], {"training": list(seeds)})
     work = folder(out.parent) / f"{out.stem}-models"
@@ -81,6 +84,11 @@ def learning_curve(frames, test, sizes, out, starts, config=None, inputs=(), see
         table.to_csv(temporary, index=False, float_format="%.3f")
     record.save(out)
     return table
+
+
+def _temperatures(test):
+    known = [atoms.info["temperature_K"] for atoms in test if "temperature_K" in atoms.info]
+    return {"temperatures": [min(known), max(known)]} if known else {}
 
 
 def _errors(frames, test, out, config, initial):

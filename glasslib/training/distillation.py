@@ -6,7 +6,7 @@ potential lacks to the labels (Δ-learning, Ramakrishnan et al., J. Chem. Theory
 the labels (`foundation`). Errors of the two kinds have little in common (`compare`).
 """
 
-from dataclasses import replace
+from dataclasses import asdict, is_dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from ase import units
 from ..errors import GlasslibError
 from ..files import atomic, folder
 from ..processes import all_done
-from ..provenance import key_of
+from ..provenance import RunRecord, key_of
 from ..reference.frames import read_plain, write_plain
 from .config import TrainConfig
 from .distributed import together
@@ -59,11 +59,11 @@ def distil(
     initial : path, optional
         Model that the student begins from; the committee begins from the student.
     deltas, refined, members : int
-        Networks for what GFN1-xTB lacks, refined networks, and members of the committee. More of a kind gain little: four of the first in place of two
-        leave the error of the mean at 110 meV/Å (one: 115), a second of the others leaves 135 of 136.
+        Networks for what GFN1-xTB lacks, refined networks, and members of the committee. More of a kind gain little.
     delta, refinement, student, member : TrainConfig
     test : list of ase.Atoms
-        Labelled ab initio, of other trajectories: `out/errors.csv` gets the errors of every teacher, of all together and of the student on them.
+        Labelled ab initio, of other trajectories: `out/errors.csv` gets the errors of every teacher, of all together and of the student on them, and a record
+        that names all of these and the settings.
         Melts of their trajectories (`info["parent"]`) are left out, so that the student does not learn them from its teachers.
     inputs : list of paths
         Files that frames and melts came from, for the records.
@@ -92,6 +92,9 @@ def distil(
         need_foundation()
     out = folder(out)
     bases = _bases(frames, out / "bases.extxyz", xtb, workers)
+    unseen_bases = _bases(
+        test, out / "test-bases.extxyz", xtb, workers
+    )  # now: what has no label stops here, not after hours
     base = Corrected(frames, bases, smooth=SMOOTH)
     gaps = [label_gap(atoms, base.label(atoms, known)) for atoms, known in zip(frames, bases, strict=True)]
     jobs, pairs = [], None
@@ -111,16 +114,20 @@ def distil(
     known = WEIGHT * list(frames)
     mean = known + read_plain(lessons[0])
     sharing = min(workers, student.batch)  # each batch, between processes
-    path = together(sharing, _trained, inputs, train, mean, [], out / "student", student, initial)
+    path = together(sharing, _trained, [*inputs, lessons[0]], train, mean, [], out / "student", student, initial)
     jobs = [
-        (train, known + read_plain(own), [], out / f"member{seed}", replace(member, seed=seed), path)
+        (_trained, [*inputs, own], train, known + read_plain(own), [], out / f"member{seed}", replace(member, seed=seed), path)
         for seed, own in enumerate(lessons[1:], 1)
-    ]
-    committee = _all_trained(jobs, inputs, workers)
+    ]  # fmt: skip
+    committee = all_done(jobs, workers)
     if test:
-        table = compare(teachers(), path, committee, test, _bases(test, out / "test-bases.extxyz", xtb, workers))
+        settings = {"weight": WEIGHT, "deltas": deltas, "refined": refined, "delta": delta, "refinement": refinement, "student": student, "member": member}  # fmt: skip
+        settings = {name: asdict(value) if is_dataclass(value) else value for name, value in settings.items()}
+        record = RunRecord("distillation", settings, [*inputs, *files, *map(weights, [path, *committee])])
+        table = compare(teachers(), path, committee, test, unseen_bases)
         with atomic(out / "errors.csv") as temporary:
             table.to_csv(temporary, float_format="%.3f")
+        record.save(out / "errors.csv")
     return path
 
 

@@ -9,6 +9,7 @@ from ase.optimize import FIRE
 
 from ..errors import GlasslibError
 from ..files import folder
+from ..potential.classical import loaded
 from ..processes import pool
 from ..progress import Progress
 from ..provenance import RunRecord, keep_key, key_of, made_for
@@ -130,6 +131,9 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
     from ..potential import files
 
     need_installed()
+    loaded()  # LAMMPS, which relaxes every start: without it no melt could be made, and that would be no fault of the melts
+    if min(which.get("temperatures", [1])) <= 0:
+        raise GlasslibError(f"temperatures must be above zero, not {min(which['temperatures'])} K")
     out = Path(out)
     name = name or Path(potential).stem
     if not name.replace("_", "").isalnum():
@@ -147,17 +151,21 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
     ]
     left = [job for job in jobs if not job[2].exists()]
     done = len(jobs) - len(left)
+    notes = []
     with Progress(len(jobs), "melts", "melts", done=done, quiet=quiet) as bar:
         if workers == 1:
             for job in left:
-                bar.update(note=_melt(*job))
+                notes.append(_melt(*job))
+                bar.update(note=notes[-1])
         else:
             with pool(workers) as processes:
                 for finished in as_completed([processes.submit(_melt, *job) for job in left]):
-                    bar.update(note=finished.result())
+                    notes.append(finished.result())
+                    bar.update(note=notes[-1])
     made = [atoms for *_, path in jobs if path.stat().st_size for atoms in read_plain(path)]
     if not made:
-        raise GlasslibError(f"GFN1-xTB converges for no frame of these melts: remove {parts} and take other states")
+        reason = f" ({notes[0]})" if notes else ""
+        raise GlasslibError(f"no frame of these melts has labels{reason}: remove {parts} and take other states")
     write_plain(out, made)
     record.save(out)
     return made
