@@ -18,6 +18,7 @@ import yaml
 from .errors import GlasslibError, shown
 
 MOST_COLUMNS = 1000  # of a property in extended XYZ
+SMALL = 4096  # bytes; in HDF5 the index of a compressed variable takes about as many
 MOST_NODES = 100_000  # of a YAML file, aliases written out
 _REMEDY = {
     errno.ENOSPC: "the disk is full: free some space and run the same command again",

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from .errors import GlasslibError
-from .files import atomic, listed
+from .files import SMALL, atomic, listed
 from .trajectory import Trajectory
 
 LARGE = 5000  # values
@@ -72,7 +72,9 @@ def save(results, path, **attributes):
 
 
 def packed(variable):
-    """How a variable is kept: curves of thousands of points to seven digits, which no error bar comes near."""
+    """How a variable is kept: curves of thousands of points to seven digits, which no error bar comes near; small ones as they are."""
+    if variable.nbytes <= SMALL:
+        return {}
     return {"zlib": True, "shuffle": True} | ({"dtype": "float32"} if variable.size > LARGE else {})
 
 

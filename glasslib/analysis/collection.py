@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import GlasslibError
-from ..files import atomic
+from ..files import SMALL, atomic
 from ..progress import Progress
 from .bimodality import bimodality
 from .bond_angles import bond_angles
@@ -106,7 +106,7 @@ def save(results, path, **attributes):
     with atomic(path) as temporary:
         xr.Dataset(attrs=attributes).to_netcdf(temporary, mode="w", engine="h5netcdf")
         for name, result in results.items():
-            packed = {v: {"zlib": True} for v in result.data_vars if result[v].dtype.kind == "f" and result[v].ndim}
+            packed = {v: {"zlib": True} for v in result.data_vars if result[v].dtype.kind == "f" and result[v].nbytes > SMALL}
             writable(result).to_netcdf(temporary, mode="a", group=name, engine="h5netcdf", encoding=packed)
     return path
 
