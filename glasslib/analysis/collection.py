@@ -106,7 +106,9 @@ def save(results, path, **attributes):
     with atomic(path) as temporary:
         xr.Dataset(attrs=attributes).to_netcdf(temporary, mode="w", engine="h5netcdf")
         for name, result in results.items():
-            packed = {v: {"zlib": True} for v in result.data_vars if result[v].dtype.kind == "f" and result[v].nbytes > SMALL}
+            packed = {
+                v: {"zlib": True} for v in result.data_vars if result[v].dtype.kind == "f" and result[v].nbytes > SMALL
+            }
             writable(result).to_netcdf(temporary, mode="a", group=name, engine="h5netcdf", encoding=packed)
     return path
 
