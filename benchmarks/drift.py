@@ -29,11 +29,13 @@ def stages(temperature, timestep, produce):
 def drift(time, energy, parts=10):
     """Slope of the energy against time, between the means of the first and last of successive parts, and its standard error.
 
-    The error is that of a random walk, which rounding makes of the energy: every part adds an increment of its own.
+    The error is that of a random walk of the energy: every part adds an increment of its own. Differences of the means of parts of such a walk that follow each other
+    correlate by a quarter, which makes the error of their mean larger.
     """
     means = [part.mean() for part in np.array_split(energy, parts)]
     slopes = np.diff(means) / ((time[-1] - time[0]) / parts)
-    return slopes.mean(), slopes.std(ddof=1) / np.sqrt(len(slopes))
+    count = len(slopes)
+    return slopes.mean(), slopes.std(ddof=1) * np.sqrt((1 + 0.5 * (count - 1) / count) / count)
 
 
 def main():

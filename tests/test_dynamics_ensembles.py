@@ -263,6 +263,22 @@ def test_ideal_gas_pressure_is_nkt_over_v(thermostat, cell):
     assert volume.std() / volume.mean() == pytest.approx(number**-0.5, rel=0.25)
 
 
+@pytest.mark.parametrize("cell, degrees", [("isotropic", 1), ("full", 6)])
+def test_the_cell_moves_at_the_temperature(cell, degrees):
+    """Σ p_g²/W = k T for each number that the cell may change: one, or six of a symmetric matrix."""
+    atoms = Atoms("O60", positions=np.random.default_rng(2).random((60, 3)) * 13.5, cell=[13.5] * 3, pbc=True)
+    atoms.calc = Nothing()
+    stage = {"ensemble": "npt", "thermostat": "nose-hoover", "cell": cell, "temperature": T, "pressure": 0.5, "timestep": 4.0}  # fmt: skip
+    integrator = prepared(atoms, stage | {"damping": 0.05, "barostat_damping": 0.1}, seed=3)
+    part = integrator._barostat
+    moved = follow(integrator, 6000, 2, lambda a: np.sum(cell_momentum(integrator) ** 2) / part.W, skip=500)
+    assert moved.mean() / (units.kB * T) == pytest.approx(degrees, rel=0.15)
+
+
+def cell_momentum(integrator):
+    return integrator._p_g if hasattr(integrator, "_p_g") else integrator._p_eps
+
+
 def free_energy_difference(forward, backward, kT):
     """Free energy from the work there and the work back (Bennett, J. Comput. Phys. 22, 245 (1976)), for as many of each."""
 

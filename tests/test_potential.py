@@ -212,6 +212,11 @@ def test_models_survive_storage_and_damage_is_noticed(tmp_path):
     weights.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(GlasslibError, match="m.safetensors"):
         load_model(tmp_path / "m")
+    model.network.embedding.weight.data += 1
+    save_model(tmp_path / "other", model)
+    weights.write_bytes((tmp_path / "other.safetensors").read_bytes())
+    with pytest.raises(GlasslibError, match="m.safetensors and .*m.json are of two models"):
+        load_model(tmp_path / "m")
     weights.write_bytes(whole)
     (tmp_path / "m.json").write_text((tmp_path / "m.json").read_text().replace('"features": 16', '"features": 32'))
     with pytest.raises(GlasslibError, match="does not fit"):

@@ -32,6 +32,7 @@ STATE = {  # attributes beside positions, momenta, cell and random state that de
     "IsotropicMTKNPT": (*CHAIN, *BAROSTAT, "_eps", "_p_eps", "_volume0", "_cell0"),
     "MTKNPT": (*CHAIN, *BAROSTAT, "_p_g", "_h"),
 }
+SYMMETRIC = 6  # numbers in a symmetric 3 x 3 matrix
 
 
 class Langevin(LangevinBAOAB):
@@ -82,6 +83,9 @@ def build(stage, atoms, rng):
     integrator._num_atoms_global = len(atoms) - 1
     integrator._thermostat = _chain(atoms, temperature, damping)
     integrator._barostat = barostat(num_atoms_global=len(atoms) - 1, temperature_K=temperature, pdamp=slow)
+    if not isotropic:  # ASE 3.29 counts nine, but the momentum of the cell stays symmetric, as the stress is
+        integrator._barostat._cell_dof = SYMMETRIC
+        integrator._barostat._R[0] = SYMMETRIC * integrator._barostat._kT * slow**2
     return integrator
 
 

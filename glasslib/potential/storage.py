@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..errors import GlasslibError
-from ..files import atomic, listed, read_json, regular, write_json
+from ..files import atomic, listed, read_json, regular, sha256, write_json
 from .model import Potential
 from .painn import PaiNN
 from .repulsion import Repulsion
@@ -30,6 +30,7 @@ def save_model(path, potential, metadata=None):
         save_file(weights, temporary, metadata={"format": FORMAT})
     content = {
         "format": FORMAT,
+        "weights": sha256(path.with_name(path.name + ".safetensors")),
         "network": potential.network.describe(),
         "species_energies": potential.species_energies.tolist(),
         "scale": potential.scale,
@@ -96,4 +97,6 @@ def load_model(path):
         ) from None
     if not all(torch.isfinite(w).all() for w in state.values()):
         raise GlasslibError(f"{weights} holds weights that are not finite: restore it or train again")
+    if content.get("weights", known := sha256(weights)) != known:
+        raise GlasslibError(f"{weights} and {description} are of two models: restore or copy both together")
     return Potential(network, energies, scale, bounds, core)
