@@ -270,6 +270,24 @@ def test_wandering_by_whole_cells_changes_nothing():
     )  # the caller's positions are as they were
 
 
+def test_a_search_that_is_broken_off_leaves_no_half_list(monkeypatch):
+    atoms, found = random_structure("NS2", 90, seed=1), Neighbours(4.0, 0.5)
+    found.update(atoms)
+    pairs = len(found.neighbour)
+
+    def broken(*others, **options):
+        raise KeyboardInterrupt
+
+    moved = atoms.copy()
+    moved.positions += np.random.default_rng(0).normal(scale=1.0, size=moved.positions.shape)
+    with monkeypatch.context() as patch:
+        patch.setattr("glasslib.potential.neighbours.NeighborList", broken)
+        with pytest.raises(KeyboardInterrupt):
+            found.update(moved)
+    found.update(atoms)  # back where the last list was made: it must be made again
+    assert len(found.neighbour) == pairs
+
+
 def test_rows_are_in_canonical_order():
     atoms = random_structure("NS2", atoms=90, density=2.3, seed=3)
     atoms.positions += np.random.default_rng(0).integers(-3, 4, (len(atoms), 3)) @ atoms.cell.array  # atoms wander

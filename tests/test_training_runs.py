@@ -238,12 +238,15 @@ def test_a_learning_curve_keeps_what_is_trained_and_falls(tmp_path):
     chosen = [atoms.positions.tobytes() for atoms in nested(frames, 5)]
     assert [atoms.positions.tobytes() for atoms in nested(frames, 3)] == chosen[:3]
     starts = {"random weights": (None, {}), "short": (None, {"epochs": 1})}
-    table = learning_curve(frames, [frame(20), frame(21)], [1, 8], tmp_path / "curve.csv", starts, TINY)
+    held = [frame(20), frame(21)]
+    for atoms, temperature in zip(held, (1500, 3000), strict=True):
+        atoms.info["temperature_K"] = np.int64(temperature)  # as files give it
+    table = learning_curve(frames, held, [1, 8], tmp_path / "curve.csv", starts, TINY)
     assert len(table) == 4 and (tmp_path / "curve.csv").exists()
     error = table.set_index(["start", "frames"]).force_rmse
     assert error["random weights", 8] < error["short", 8]
     before = (tmp_path / "curve-models/random weights-8-0/model.safetensors").read_bytes()
-    again = learning_curve(frames, [frame(20), frame(21)], [1, 8], tmp_path / "curve.csv", starts, TINY, workers=2)
+    again = learning_curve(frames, held, [1, 8], tmp_path / "curve.csv", starts, TINY, workers=2)
     assert (tmp_path / "curve-models/random weights-8-0/model.safetensors").read_bytes() == before
     assert again.equals(table)
     with pytest.raises(GlasslibError, match="differ"):
@@ -251,7 +254,7 @@ def test_a_learning_curve_keeps_what_is_trained_and_falls(tmp_path):
     with pytest.raises(GlasslibError, match="seed of 'lucky' has no effect"):
         learning_curve(frames, frames[:1], [1], tmp_path / "curve.csv", {"lucky": (None, {"seed": 3})}, TINY)
     told = read_json(record_path(tmp_path / "curve.csv"))["parameters"]["test"]
-    assert told["frames"] == 2 and told["key"] == key_of([frame(20), frame(21)])
+    assert told == {"frames": 2, "key": key_of(held), "temperatures": [1500, 3000]}
     with pytest.raises(GlasslibError, match="between 1 and 8"):
         learning_curve(frames, frames[:1], [9], tmp_path / "curve.csv", starts, TINY)
 

@@ -127,9 +127,8 @@ class Neighbours:
         positions, cell, periodic = atoms.positions, atoms.cell.array, atoms.pbc
         if self.order is None or len(self.order) != len(atoms):
             self.order = along_curve(positions, cell) if self.curve else np.arange(len(atoms))
-        self.neighbour = self.shift = self.back = self.positions = (
-            None  # room for the new ones; no old list is left if this is broken off
-        )
+        # room for the new ones; without positions no half list passes for a whole one where this is broken off
+        self.neighbour = self.shift = self.back = self.positions = None
         threads = numba.get_num_threads() if len(atoms) > FEW else 1
         search = NeighborList(cutoff=self.cutoff + self.skin, full_list=True, n_threads=threads)
         found = search.compute(positions[self.order], cell, periodic, "ijS", copy=False)

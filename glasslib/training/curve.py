@@ -87,7 +87,8 @@ def learning_curve(frames, test, sizes, out, starts, config=None, inputs=(), see
 
 
 def _temperatures(test):
-    known = [atoms.info["temperature_K"] for atoms in test if "temperature_K" in atoms.info]
+    """Lowest and highest of the test frames, K, for the record."""
+    known = [float(atoms.info["temperature_K"]) for atoms in test if "temperature_K" in atoms.info]
     return {"temperatures": [min(known), max(known)]} if known else {}
 
 

@@ -90,9 +90,8 @@ def distil(
         need_foundation()
     out = folder(out)
     bases = _bases(frames, out / "bases.extxyz", xtb, workers)
-    unseen_bases = _bases(
-        test, out / "test-bases.extxyz", xtb, workers
-    )  # now: what has no label stops here, not after hours
+    # now: a test frame that has no label stops here, and not after hours
+    unseen_bases = _bases(test, out / "test-bases.extxyz", xtb, workers)
     base = Corrected(frames, bases, smooth=SMOOTH)
     gaps = [label_gap(atoms, base.label(atoms, known)) for atoms, known in zip(frames, bases, strict=True)]
     jobs, pairs = [], None
