@@ -11,6 +11,7 @@ from test_training_xtb import cell, displaced, strained, zero
 
 from glasslib.errors import GlasslibError
 from glasslib.training import foundation
+from glasslib.training.distributed import together
 from glasslib.training.engine import response
 from glasslib.training.foundation import REFINE, Foundation, Refinement, installed, refine
 from glasslib.training.loop import one_thread
@@ -104,6 +105,17 @@ def test_refinement_learns_its_frames_and_a_killed_one_ends_as_an_unbroken_one(t
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     truth, start, end = frames[0].get_forces(), teacher.label(frames[0]), Foundation(path).label(frames[0])
     assert np.abs(end.get_forces() - truth).mean() < 0.7 * np.abs(start.get_forces() - truth).mean()
+
+
+@needs_sevenn
+def test_processes_that_share_a_refinement_end_where_a_single_one_does(tmp_path, teacher):
+    frames = [target(teacher, seed) for seed in (1, 2, 3)]  # the last batch leaves one of the two without a frame
+    settings = replace(SHORT, batch=2, epochs=2)
+    refine(frames, tmp_path / "one", settings)
+    together(2, refine, frames, tmp_path / "two", settings)
+    one, two = (json.loads((tmp_path / name / "history.json").read_text()) for name in ("one", "two"))
+    assert [row["loss"] for row in two] == pytest.approx([row["loss"] for row in one], rel=0.02)
+    assert [row["gradient"] for row in two] == pytest.approx([row["gradient"] for row in one], rel=0.05)
 
 
 @needs_sevenn

@@ -66,7 +66,7 @@ def distil(
     inputs : list of paths
         Files that frames and melts came from, for the records.
     workers : int
-        Processes of one core each: networks that are trained at once, or that share the student's training (whose weights differ by rounding then).
+        Processes of one core each: networks that are trained at once, or that share one training (whose weights differ by rounding then).
 
     Returns
     -------
@@ -94,24 +94,28 @@ def distil(
     unseen_bases = _bases(test, out / "test-bases.extxyz", xtb, workers)
     base = Corrected(frames, bases, smooth=SMOOTH)
     gaps = [label_gap(atoms, base.label(atoms, known)) for atoms, known in zip(frames, bases, strict=True)]
-    jobs, pairs = [], None
+    made, pairs = [], None
     if refined:
         pairs = Corrected(
             frames, _bases(frames, out / "foundation.extxyz", _published, workers), "SevenNet-0", smooth=SMOOTH
         )
         rest = [label_gap(atoms, pairs.correction.label(atoms)) for atoms in frames]
-        jobs = [
-            (refine, rest, out / f"refined{seed}", replace(refinement, seed=seed)) for seed in range(1, refined + 1)
-        ]
-    jobs += [(train, gaps, [], out / f"delta{seed}", replace(delta, seed=seed)) for seed in range(1, deltas + 1)]
-    made = _all_trained(jobs, inputs, workers)
+        sharing = min(
+            workers, refinement.batch
+        )  # each batch, between processes: one network takes longer than all else
+        for seed in range(1, refined + 1):
+            settings = replace(refinement, seed=seed)
+            made.append(together(sharing, _trained, inputs, refine, rest, out / f"refined{seed}", settings))
+    jobs = [(train, gaps, [], out / f"delta{seed}", replace(delta, seed=seed)) for seed in range(1, deltas + 1)]
+    made += all_done([(_trained, inputs, *job) for job in jobs], workers)
     files = [weights(path) for path in made]
     teachers = partial(Teachers.load, base, made[refined:], files[:refined], pairs)
     lessons = taught(out, teachers, melts, members, key_of(list(frames), *files), [*inputs, *files], workers)
     known = WEIGHT * list(frames)
     mean = known + read_plain(lessons[0])
-    sharing = min(workers, student.batch)  # each batch, between processes
-    path = together(sharing, _trained, [*inputs, lessons[0]], train, mean, [], out / "student", student, initial)
+    path = together(
+        min(workers, student.batch), _trained, [*inputs, lessons[0]], train, mean, [], out / "student", student, initial
+    )
     jobs = [
         (_trained, [*inputs, own], train, known + read_plain(own), [], out / f"member{seed}", replace(member, seed=seed), path)
         for seed, own in enumerate(lessons[1:], 1)
@@ -141,11 +145,6 @@ def _foundation():
 def weights(model):
     """File of a model's weights."""
     return Path(model).with_suffix(".safetensors")
-
-
-def _all_trained(jobs, inputs, workers):
-    """What several trainings return, each given by its function and first arguments."""
-    return all_done([(_trained, inputs, *job) for job in jobs], workers)
 
 
 def _trained(inputs, function, *arguments):

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from ..errors import GlasslibError
 from ..files import atomic, folder, write_json
 from .config import TrainConfig
+from .distributed import meet, processes
 from .engine import difference, response
 from .frames import Frame, labels
 from .loop import TERMS, Training, one_thread
@@ -136,7 +137,10 @@ class Refinement(Training):
 
     def _gradients(self, frames, norm):
         kept, sums = [torch.zeros_like(w) for w in self.weights], dict.fromkeys(TERMS, 0.0)
-        for one in frames:
+        for one in frames + [None] * (-(-norm["frames"] // self.size) - len(frames)):  # as often as every other process
+            if one is None:
+                difference(self.teacher.energies, self.weights, None, self.config, norm)
+                continue
             self.network.zero_grad(set_to_none=False)
             terms = difference(self.teacher.energies, self.weights, one, self.config, norm)
             for total, w in zip(kept, self.weights, strict=True):
@@ -155,7 +159,7 @@ class Refinement(Training):
 
 
 def refine(frames, out, config=REFINE, resume="same", inputs=()):
-    """Refine SevenNet-0 on labelled frames; a run that was killed goes on when called again.
+    """Refine SevenNet-0 on labelled frames; a run that was killed goes on when called again. In a group (`distributed.together`) every process takes its share of each batch.
 
     Parameters
     ----------
@@ -175,9 +179,11 @@ def refine(frames, out, config=REFINE, resume="same", inputs=()):
     pathlib.Path
         `out/model.safetensors`, for `Foundation`.
     """
-    if not resume:
-        shutil.rmtree(Path(out) / "checkpoints", ignore_errors=True)
-    with one_thread():
+    out = folder(out)
+    with one_thread(), processes() as (rank, size):
+        if not resume and rank == 0:
+            shutil.rmtree(out / "checkpoints", ignore_errors=True)
+        meet()
         return (
-            Refinement(frames, [], folder(out), config, None, 0, 1, inputs, anew=True).run().with_suffix(".safetensors")
+            Refinement(frames, [], out, config, None, rank, size, inputs, anew=True).run().with_suffix(".safetensors")
         )
