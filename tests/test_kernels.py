@@ -360,12 +360,13 @@ def test_two_atoms_repel_all_the_way_down_to_half_an_angstrom(pair):
 FORCES = """
 import hashlib, torch
 from glasslib.potential.calculator import PaiNNCalculator
+from glasslib.potential.dispersion import Dispersion
 from glasslib.potential.model import Potential
 from glasslib.potential.painn import PaiNN
 from glasslib.systems import random_structure
 torch.manual_seed(0)
 atoms = random_structure("NS2", 63, seed=3)
-atoms.calc = PaiNNCalculator([Potential(PaiNN(features=32), torch.zeros(3, dtype=torch.float64), 1.0)], kernel="numba")
+atoms.calc = Dispersion(PaiNNCalculator([Potential(PaiNN(features=32), torch.zeros(3, dtype=torch.float64), 1.0)], kernel="numba"))
 print(hashlib.sha256(atoms.get_forces().tobytes()).hexdigest())
 """
 
@@ -379,6 +380,14 @@ def test_the_first_process_computes_the_bits_of_all_later_ones(tmp_path):
     )
     assert "compiling" in first.stderr and "compiling" not in second.stderr
     assert first.stdout == second.stdout
+    # kernels of another processor are none of ours; asked where nothing is compiled that is missing
+    ask = "from glasslib.potential import compiled; parts = compiled._parallel(); print(len(parts), all(map(compiled._cached, parts)))"
+    change = "from numba.core.codegen import JITCPUCodegen as C; C.magic_tuple = lambda self: ('another',); "
+    here, other = (
+        subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout.split()
+        for code in (ask, change + ask)
+    )
+    assert int(here[0]) > 8 and here[1] == "True" and other[1] == "False"
 
 
 def test_one_calculator_follows_a_cell_that_is_not_three_dimensional():

@@ -10,8 +10,6 @@ import subprocess
 import sys
 from functools import cache
 
-from . import geometry, kernels, neighbours
-
 HERE = "GLASSLIB_COMPILES"  # set in the process that compiles
 
 
@@ -31,28 +29,32 @@ def fill():
 
     from ..systems import random_structure
     from .calculator import PaiNNCalculator
+    from .dispersion import Dispersion
     from .model import Potential
     from .painn import PaiNN
 
     potential = Potential(PaiNN(features=16), torch.zeros(3, dtype=torch.float64), 1.0)
     atoms = random_structure("NS2", 18, seed=0)
-    atoms.calc = PaiNNCalculator([potential], kernel="numba")
+    atoms.calc = Dispersion(PaiNNCalculator([potential], kernel="numba"))
     atoms.get_forces()
 
 
 def _parallel():
     """The compiled functions that are called from Python."""
+    from . import dispersion, geometry, kernels, neighbours
+
     return [
         value
-        for module in (geometry, kernels, neighbours)
+        for module in (dispersion, geometry, kernels, neighbours)
         for value in vars(module).values()
         if getattr(value, "targetoptions", {}).get("parallel") and hasattr(value, "_cache")
     ]
 
 
 def _cached(function):
-    """Whether the cache holds a version of the function's present source; Numba has no public way to ask."""
+    """Whether the cache holds a version of the function's present source for this processor; Numba has no public way to ask."""
     try:
-        return bool(function._cache._cache_file._load_index())
+        here = function.targetctx.codegen().magic_tuple()
+        return any(key[1] == here for key in function._cache._cache_file._load_index())
     except (AttributeError, OSError):
         return True  # no cache, or another Numba: nothing to gain

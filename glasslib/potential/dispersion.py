@@ -16,6 +16,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from ..errors import GlasslibError
+from . import compiled
 from .graph import check_geometry
 
 PBE = {"s6": 1.0, "s8": 0.7875, "a1": 0.4289, "a2": 4.4407}  # a2 in bohr
@@ -169,6 +170,7 @@ class Dispersion(Calculator):
             raise GlasslibError(f"cutoff must lie between {COUNTED:g} and 60 Å, not {cutoff!r}")
         if set(parameters) != set(PBE):
             raise GlasslibError(f"parameters must be {', '.join(PBE)}, not {', '.join(parameters)}")
+        compiled.once()
         self.potential, self.cutoff, self.d3 = potential, float(cutoff), dict(parameters)
         self._symbols = None
 

@@ -11,7 +11,6 @@ import logging
 import shutil
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
