@@ -27,6 +27,13 @@ def teacher():
     return Foundation()
 
 
+@pytest.fixture
+def plain(monkeypatch):
+    """With SevenNet's own convolutions, which can be differentiated twice."""
+    monkeypatch.setattr(foundation, "fuse", lambda network: None)
+    return Foundation()
+
+
 @pytest.fixture(autouse=True)
 def alone():
     with one_thread():
@@ -66,20 +73,31 @@ def test_labels_are_derivatives_of_the_energy(teacher):
 
 
 @needs_sevenn
-def test_gradients_of_two_first_order_passes_are_those_of_differentiating_twice(tmp_path, teacher):
+def test_gradients_of_two_first_order_passes_are_those_of_differentiating_twice(tmp_path, plain, teacher):
     run = Refinement([target(teacher, 1), target(teacher, 2)], [], tmp_path, SHORT, None, 0, 1, ())
     norm = {"frames": 2, "atoms": 18, "virials": 2}
     terms = run._gradients(run.train, norm)
     found = torch.cat([w.grad.reshape(-1) for w in run.weights])
-    run.network.zero_grad()
     sums = dict.fromkeys(terms, 0.0)
     for one in run.train:
-        exact = loss_terms(*response(run.teacher.energies, one, create_graph=True), one, run.config, norm)
+        exact = loss_terms(*response(plain.energies, one, create_graph=True), one, run.config, norm)
         sum(exact.values()).backward()
         sums = {name: sums[name] + float(exact[name].detach()) for name in sums}
-    expected = torch.cat([w.grad.reshape(-1) for w in run.weights])
+    expected = torch.cat([w.grad.reshape(-1) for w in plain.network.parameters() if w.requires_grad])
     assert terms == pytest.approx(sums, rel=1e-3)
     assert float((found - expected).norm() / expected.norm()) < 0.03
+
+
+@needs_sevenn
+def test_convolutions_in_one_pass_are_those_of_sevennet(plain, teacher):
+    atoms, outcome = cell(5), []
+    for each in (plain, teacher):
+        each.network.zero_grad(set_to_none=False)
+        outcome.append([x.detach() for x in response(each.energies, each.frame(atoms), keep_weights=True)])
+        outcome[-1] += [w.grad.clone() for w in each.network.parameters() if w.requires_grad]
+    assert len(outcome[0]) > 30
+    for one, other in zip(*outcome, strict=True):
+        assert float((one - other).abs().max()) <= 1e-5 * float(one.abs().max()) + 1e-9
 
 
 @needs_sevenn

@@ -1,7 +1,7 @@
 """A teacher that knows chemistry beforehand: SevenNet-0, trained on 1.6 million crystal configurations of all elements, refined on ab initio frames.
 
 SevenNet-0 (Park et al., J. Chem. Theory Comput. 20, 4857, 2024; weights of 11 July 2024, in the package `sevenn`, MIT licence) is an equivariant graph network
-that has learned PBE labels of the Materials Project (MPtrj, Deng et al., Nat. Mach. Intell. 5, 1031, 2023). It is a hundred times slower than PaiNN here, so it
+that has learned PBE labels of the Materials Project (MPtrj, Deng et al., Nat. Mach. Intell. 5, 1031, 2023). It is some thirty times slower than PaiNN here, so it
 teaches and does not simulate. A pair potential takes away what differs between its labels and ours by pairs of atoms (PAW data sets, pressure of the finite
 basis); refinement is left with the rest.
 """
@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from ..errors import GlasslibError
 from ..files import atomic, folder, write_json
 from .config import TrainConfig
+from .convolution import fuse
 from .distributed import meet, processes
 from .engine import difference, response
 from .frames import Frame, labels
@@ -27,7 +28,7 @@ from .loop import TERMS, Training, one_thread
 from .xtb import labelled
 
 NAME = "7net-0"
-REFINE = TrainConfig(epochs=6, batch=2, rate=1e-3, warmup=30, huber=1.0, average=0.98, clip=10.0)
+REFINE = TrainConfig(epochs=20, batch=2, rate=1e-3, warmup=30, huber=1.0, average=0.98, clip=10.0)
 
 
 def installed():
@@ -60,6 +61,7 @@ class Foundation:
             self.network = checkpoint.build_model()
         logging.getLogger("sevenn").setLevel(logging.ERROR)
         self.network.set_is_batch_data(False)
+        fuse(self.network)
         self.cutoff = checkpoint.config["cutoff"]
         if weights is not None:
             try:
