@@ -29,8 +29,8 @@ from .loop import train
 from .xtb import Corrected, label_gap, need_installed, xtb
 
 DELTA = TrainConfig(epochs=110, batch=2, huber=1.0, average=0.99, warmup=50)
-STUDENT = TrainConfig(epochs=60, batch=4, rate=1e-3, huber=1.0, average=0.998, warmup=100, optimiser="muon")
-MEMBER = replace(STUDENT, epochs=6)
+STUDENT = TrainConfig(epochs=40, batch=4, rate=1e-3, huber=1.0, average=0.998, warmup=100, optimiser="muon")
+MEMBER = replace(STUDENT, epochs=5)
 SMOOTH = 0.005  # of the pair potentials
 KEEP = 60  # frames labelled by another level of theory before they are kept
 WEIGHT = 2  # times that an ab initio frame counts for one of the melts
