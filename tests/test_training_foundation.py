@@ -91,6 +91,7 @@ def test_gradients_of_two_first_order_passes_are_those_of_differentiating_twice(
 @needs_sevenn
 def test_convolutions_in_one_pass_are_those_of_sevennet(plain, teacher):
     atoms, outcome = cell(5), []
+    assert 2 * len(teacher.graph(atoms)["first"]) == len(teacher.graph(atoms)["pair"])
     for each in (plain, teacher):
         each.network.zero_grad(set_to_none=False)
         outcome.append([x.detach() for x in response(each.energies, each.frame(atoms), keep_weights=True)])

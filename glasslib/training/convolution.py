@@ -1,7 +1,8 @@
 """SevenNet's convolutions on a processor without accelerator: gather, tensor product, weights and sum over neighbours in one pass.
 
 The tensor product of features and spherical harmonics is a small matrix for every edge and path, the same for all channels, so that what e3nn writes
-out for every edge and channel (tens of megabytes, several times over) never leaves the cache here. First derivatives only.
+out for every edge and channel (tens of megabytes, several times over) never leaves the cache here. Weights depend on distances, so that both edges of a
+pair of atoms share theirs. First derivatives only.
 """
 
 from types import MethodType
@@ -26,12 +27,27 @@ def fuse(network):
 def _forward(self, data):
     """What `IrrepsConvolution.forward` does."""
     to, source = data[self.key_edge_idx]
-    weight = self.weight_nn(data[self.key_weight_input])
+    weight = self.weight_nn(data[self.key_weight_input][data["first"]])
     matrices = data[self.key_filter] @ self.plan.coefficients
     x = data[self.key_x][:, self.plan.by_component]
-    summed = Product.apply(x, matrices, weight, source, to, self.plan)
+    summed = Product.apply(x, matrices, weight, data["pair"], source, to, self.plan)
     data[self.key_x] = summed[:, self.plan.by_channel] / self.denominator
     return data
+
+
+def paired(edge_index, edge_vec):
+    """For edges of two atoms and a vector, both directions of each: the pair of every edge [edges], and an edge of every pair [pairs].
+
+    Edges whose vectors are not each other's opposite to the last bit are pairs of their own.
+    """
+    left, right = edge_index.numpy()
+    vector = edge_vec.numpy()
+    signs = np.sign(np.column_stack([right - left, vector]))
+    turned = signs[np.arange(len(signs)), np.argmax(signs != 0, 1)] < 0  # the first that is not zero decides
+    ends = np.where(turned, (right, left), (left, right))
+    keys = np.column_stack([*ends, np.where(turned[:, None], -vector, vector)])
+    _, first, pair = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    return torch.from_numpy(pair.reshape(-1)), torch.from_numpy(first)
 
 
 class Plan:
@@ -74,11 +90,11 @@ def _turned(irreps):
 
 
 class Product(torch.autograd.Function):
-    """Sums [atoms, …] over neighbours from features [atoms, …], matrices [edges, …] and weights [edges, …]."""
+    """Sums [atoms, …] over neighbours from features [atoms, …], matrices [edges, …] and weights [pairs, …]."""
 
     @staticmethod
-    def forward(context, x, matrices, weight, source, to, plan):
-        arrays = [t.detach().contiguous().numpy() for t in (x, matrices, weight, source, to)]
+    def forward(context, x, matrices, weight, pair, source, to, plan):
+        arrays = [t.detach().contiguous().numpy() for t in (x, matrices, weight, pair, source, to)]
         context.arrays, context.paths = arrays, plan.paths
         sums = np.zeros((len(x), len(plan.by_channel)), np.float32)
         _products(*arrays, plan.paths, sums)
@@ -90,15 +106,15 @@ class Product(torch.autograd.Function):
         x, matrices, weight, *_ = context.arrays
         found = np.zeros_like(x), np.empty_like(matrices), np.zeros_like(weight)
         _derivatives(*context.arrays, context.paths, by_sums.contiguous().numpy(), *found)
-        return *map(torch.from_numpy, found), None, None, None
+        return *map(torch.from_numpy, found), None, None, None, None
 
 
 @numba.njit(fastmath=FAST, cache=True)
-def _products(x, matrices, weight, source, to, paths, sums):
+def _products(x, matrices, weight, pair, source, to, paths, sums):
     for edge in range(len(to)):
         for channels, before, after, at_x, at_weight, at_sum, at_matrix in paths:
             m = matrices[edge, at_matrix : at_matrix + before * after]
-            w = weight[edge, at_weight : at_weight + channels]
+            w = weight[pair[edge], at_weight : at_weight + channels]
             for c in range(after):
                 s = sums[to[edge], at_sum + c * channels : at_sum + (c + 1) * channels]
                 for k in range(before):
@@ -109,13 +125,13 @@ def _products(x, matrices, weight, source, to, paths, sums):
 
 
 @numba.njit(fastmath=FAST, cache=True)
-def _derivatives(x, matrices, weight, source, to, paths, by_sums, by_x, by_matrices, by_weight):
+def _derivatives(x, matrices, weight, pair, source, to, paths, by_sums, by_x, by_matrices, by_weight):
     for edge in range(len(to)):
         for channels, before, after, at_x, at_weight, at_sum, at_matrix in paths:
             m = matrices[edge, at_matrix : at_matrix + before * after]
             d = by_matrices[edge, at_matrix : at_matrix + before * after]
-            w = weight[edge, at_weight : at_weight + channels]
-            v = by_weight[edge, at_weight : at_weight + channels]
+            w = weight[pair[edge], at_weight : at_weight + channels]
+            v = by_weight[pair[edge], at_weight : at_weight + channels]
             for c in range(after):
                 g = by_sums[to[edge], at_sum + c * channels : at_sum + (c + 1) * channels]
                 for k in range(before):

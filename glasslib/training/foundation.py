@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from ..errors import GlasslibError
 from ..files import atomic, folder, write_json
 from .config import TrainConfig
-from .convolution import fuse
+from .convolution import fuse, paired
 from .distributed import meet, processes
 from .engine import difference, response
 from .frames import Frame, labels
@@ -74,7 +74,9 @@ class Foundation:
         from sevenn.atom_graph_data import AtomGraphData
         from sevenn.train.dataload import unlabeled_atoms_to_graph
 
-        return AtomGraphData.from_numpy_dict(unlabeled_atoms_to_graph(atoms, self.cutoff))
+        graph = AtomGraphData.from_numpy_dict(unlabeled_atoms_to_graph(atoms, self.cutoff))
+        graph["pair"], graph["first"] = paired(graph["edge_index"], graph["edge_vec"])
+        return graph
 
     def energies(self, frame, vector, fast=True):
         """Energy of each atom [atoms], eV, for edges [edges, 3] in place of the frame's; `fast` is there for the engine."""
