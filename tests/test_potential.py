@@ -10,8 +10,9 @@ from scipy.spatial.transform import Rotation
 
 from glasslib import GlasslibError, load_potential, random_structure
 from glasslib.potential.calculator import PaiNNCalculator
+from glasslib.potential.graph import build
 from glasslib.potential.model import ROOM, Potential, bounded
-from glasslib.potential.painn import PaiNN, RadialBasis
+from glasslib.potential.painn import PaiNN, RadialBasis, floored
 from glasslib.potential.repulsion import OUTER, Repulsion
 from glasslib.potential.storage import load_model, save_model
 
@@ -127,11 +128,44 @@ def test_energy_and_two_derivatives_vanish_at_the_cutoff(calculator):
 
 
 def test_radial_functions_match_their_formula():
-    basis, cut = RadialBasis(4, 5.0)(torch.tensor([0.7, 2.5, 5.0], dtype=torch.float64))
+    basis, cut = RadialBasis(4, 5.0, shortest=0.5)(torch.tensor([0.7, 2.5, 5.0], dtype=torch.float64))
     r = np.array([0.7, 2.5, 5.0])
     expected = np.sqrt(2 / 5) * np.sin(np.arange(1, 5) * np.pi * r[:, None] / 5) / r[:, None]
     np.testing.assert_allclose(basis.numpy(), expected, atol=1e-6)
     assert cut[2] == 0 and cut[1] == pytest.approx(0.5)
+
+
+def test_distances_level_off_below_the_shortest_and_only_there():
+    r = torch.linspace(0, 3, 6001, dtype=torch.float64)
+    near, slope = floored(r, 1.2)
+    assert torch.equal(near[r >= 1.32], r[r >= 1.32]) and near[r <= 1.08].numpy() == pytest.approx(1.2, abs=1e-15)
+    np.testing.assert_allclose(np.gradient(near.numpy(), r.numpy())[1:-1], slope.numpy()[1:-1], atol=1e-5)
+    assert np.abs(np.diff(slope.numpy())).max() < 0.004  # smooth: no step in the slope
+    with pytest.raises(GlasslibError, match="shortest"):
+        PaiNN(cutoff=1.0, shortest=1.0)
+
+
+@pytest.mark.parametrize("name", ["default", "committee"])
+@pytest.mark.parametrize("distance", [1e-3, 0.35, 0.4, 0.7, 0.95, 1.05])
+def test_networks_stay_finite_where_atoms_nearly_coincide(melt, name, distance):
+    """In a melt, of any pair, and the compiled kernel like the readable model."""
+    calculators = load_potential(name, "reference"), load_potential(name, "numba")
+    for pair in ("OO", "OSi", "NaO", "SiSi", "NaNa", "NaSi"):
+        atoms = melt.copy()
+        first, second = Atoms(pair).get_chemical_symbols()
+        symbols = np.array(atoms.get_chemical_symbols())
+        i = np.flatnonzero(symbols == first)[0]
+        j = np.flatnonzero(symbols == second)[-1]
+        atoms.positions[j] = atoms.positions[i] + [0, 0, distance]
+        for calculator in calculators:
+            for member in calculator.potentials:
+                graph = build([atoms], member.species, member.cutoff)
+                of_network = member.network(graph.species, graph.centre, graph.neighbour, graph.vector)
+                assert of_network.abs().max() < 1e4
+        expected, found = (evaluate(atoms, calculator) for calculator in calculators)
+        assert found[0] == pytest.approx(expected[0], rel=1e-4)
+        scale = np.abs(expected[1]).max()
+        np.testing.assert_allclose(found[1], expected[1], atol=2e-3 * scale)
 
 
 @pytest.mark.parametrize("pair", ["OO", "SiO", "NaO", "SiSi", "NaSi", "NaNa"])

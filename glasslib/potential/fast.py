@@ -19,6 +19,7 @@ from ..errors import GlasslibError
 from . import compiled, geometry, kernels
 from .kernels import LANES
 from .neighbours import Neighbours
+from .painn import floored
 
 PIECES_PER_ANGSTROM = 96
 _BLAS = None
@@ -55,6 +56,7 @@ class Fast:
         compiled.once()
         network = potential.network
         self.size, self.cutoff, self.species = network.config.features, float(potential.cutoff), potential.species
+        self.shortest = network.config.shortest
         if self.size % LANES:
             raise GlasslibError(
                 f"the numba kernel needs a multiple of {LANES} features, not {self.size}: use kernel='reference'"
@@ -92,13 +94,13 @@ class Fast:
         """Filter times cutoff function, and its slope, at equally spaced nodes from zero to the cutoff."""
         weight, bias = _double(linear.weight), _double(linear.bias)
         wave = np.arange(1, weight.shape[1] + 1) * (np.pi / self.cutoff)
-        r = np.maximum(np.linspace(0, self.cutoff, self.pieces + 1), 1e-9)[:, None]
+        r, bend = floored(np.linspace(0, self.cutoff, self.pieces + 1)[:, None], self.shortest)
         front, x = (2 / self.cutoff) ** 0.5, r / self.cutoff
         bessel = front * np.sin(r * wave) / r
         slope = front * (wave * np.cos(r * wave) / r - np.sin(r * wave) / r**2)
         cut, cut_slope = 1 - x**3 * (10 - 15 * x + 6 * x**2), -30 * x**2 * (1 - x) ** 2 / self.cutoff
         value = bessel @ weight.T + bias
-        values, slopes = value * cut, slope @ weight.T * cut + value * cut_slope
+        values, slopes = value * cut, (slope @ weight.T * cut + value * cut_slope) * bend
         nodes = np.stack([values, slopes * (self.cutoff / self.pieces)], 1).reshape(self.pieces + 1, 2, 3, self.size)
         return interleave(nodes.swapaxes(1, 2).reshape(self.pieces + 1, 6, self.size).astype(np.float32))
 

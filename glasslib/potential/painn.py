@@ -11,7 +11,8 @@ turn with the system, exactly.
               Δs_i = a_ss + a_sv ∘ ⟨U v_i, V v_i⟩                                     a = a(s_i, ‖V v_i‖)
 
 Departures from the article: Bessel functions are cut off by a polynomial with two continuous derivatives, not by a cosine with one, so
-that forces are smooth where neighbours come and go; the bond direction points from the centre to its neighbour.
+that forces are smooth where neighbours come and go; below distances that training frames hold, filters stay as they are there (`floored`), for the
+network would extrapolate to any number; the bond direction points from the centre to its neighbour.
 """
 
 import math
@@ -24,17 +25,19 @@ from torch import nn
 from ..errors import GlasslibError, shown
 
 MOST_WEIGHTS = 10**8
+NEAR = 0.1  # of the shortest distance, on either side of it: where `floored` bends
 
 
 @dataclass(frozen=True)
 class PaiNNConfig:
-    """Sizes of the network: F features, number of interactions, number of radial functions, cutoff in Å."""
+    """Sizes of the network: F features, number of interactions, number of radial functions, cutoff in Å; and the shortest distance that it tells, Å."""
 
     species: tuple = ("O", "Na", "Si")
     features: int = 64
     interactions: int = 3
     radial: int = 20
     cutoff: float = 5.0
+    shortest: float = 1.0
 
     def __post_init__(self):
         for name in ("features", "interactions", "radial"):
@@ -47,6 +50,10 @@ class PaiNNConfig:
             )
         if not (isinstance(self.cutoff, (int, float)) and 0 < self.cutoff < 50):
             raise GlasslibError(f"PaiNN's cutoff must be between 0 and 50 Å, not {shown(self.cutoff)}")
+        if not (isinstance(self.shortest, (int, float)) and 0 < (1 + NEAR) * self.shortest < self.cutoff):
+            raise GlasslibError(
+                f"PaiNN's shortest distance must be above zero and below its cutoff, not {shown(self.shortest)}"
+            )
         known = isinstance(self.species, (tuple, list)) and all(
             isinstance(s, str) and atomic_numbers.get(s, 0) > 0 for s in self.species
         )
@@ -54,16 +61,32 @@ class PaiNNConfig:
             raise GlasslibError(f"PaiNN's species must be different chemical symbols, not {shown(self.species)}")
 
 
+def floored(distance, shortest):
+    """A distance as the network takes it, and its derivative: itself from 1.1 `shortest` on, `shortest` below 0.9, smooth to the second derivative between.
+
+    Parameters
+    ----------
+    distance : torch.Tensor or np.ndarray
+        Å.
+    shortest : float
+        Å.
+    """
+    low, width = (1 - NEAR) * shortest, 2 * NEAR * shortest
+    u = ((low + width - distance) / width).clip(0, 1)
+    return distance.clip(min=low) + width * (u**3 - u**4 / 2), 1 - 3 * u**2 + 2 * u**3
+
+
 class RadialBasis(nn.Module):
     """Bessel functions √(2/c) sin(nπr/c)/r, n = 1 … radial (Gasteiger, Groß & Günnemann, ICLR, 2020), and the cutoff function."""
 
-    def __init__(self, radial, cutoff):
+    def __init__(self, radial, cutoff, shortest=1.0):
         super().__init__()
-        self.cutoff = cutoff
+        self.cutoff, self.shortest = cutoff, shortest
         self.register_buffer("wave", torch.arange(1, radial + 1) * (math.pi / cutoff), persistent=False)
 
     def forward(self, distance):
-        """distance [edges] → basis [edges, radial] and cutoff function [edges]: 1 at r = 0; zero with two derivatives at r = c."""
+        """distance [edges] → basis [edges, radial] and cutoff function [edges]: zero with two derivatives at r = c."""
+        distance = floored(distance, self.shortest)[0]
         x = (distance / self.cutoff).clamp(max=1.0)
         cut = 1 - x**3 * (10 - 15 * x + 6 * x**2)
         basis = math.sqrt(2 / self.cutoff) * torch.sin(distance[:, None] * self.wave) / distance[:, None]
@@ -111,7 +134,7 @@ class PaiNN(nn.Module):
         self.config = PaiNNConfig(**config | ({"species": tuple(config["species"])} if "species" in config else {}))
         size, radial = self.config.features, self.config.radial
         self.embedding = nn.Embedding(len(self.config.species), size)
-        self.basis = RadialBasis(radial, self.config.cutoff)
+        self.basis = RadialBasis(radial, self.config.cutoff, self.config.shortest)
         self.messages = nn.ModuleList(Message(size, radial) for _ in range(self.config.interactions))
         self.updates = nn.ModuleList(Update(size) for _ in range(self.config.interactions))
         self.readout = nn.Sequential(nn.Linear(size, size // 2 or 1), nn.SiLU(), nn.Linear(size // 2 or 1, 1))

@@ -28,7 +28,7 @@ from .loop import TERMS, Training, one_thread
 from .xtb import labelled
 
 NAME = "7net-0"
-REFINE = TrainConfig(epochs=20, batch=2, rate=1e-3, warmup=30, huber=1.0, average=0.98, clip=10.0)
+REFINE = TrainConfig(epochs=60, batch=2, rate=1e-3, warmup=30, huber=1.0, average=0.98, clip=10.0)
 
 
 def installed():

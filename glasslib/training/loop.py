@@ -126,8 +126,9 @@ class Training:
         species = started.species if started else self.config.species
         cutoff = started.cutoff if started else self.config.cutoff
         data = prepare(frames_train, species, cutoff), prepare(frames_validation, species, cutoff)
+        least = min((float(one.vector.norm(dim=1).min()) for one in data[0] if len(one.vector)), default=math.inf)
         self.potential = new_potential(
-            self.config, started, species_energies(data[0], species), force_rms(data[0]) or 1.0
+            self.config, started, species_energies(data[0], species), force_rms(data[0]) or 1.0, least
         )
         return self.potential.network, *([fixed_part(self.potential, frame) for frame in part] for part in data)
 

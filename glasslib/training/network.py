@@ -1,18 +1,21 @@
 """The network as training sees it: energies from undirected pairs, and what has no weights taken off the labels once."""
 
+import math
 from dataclasses import replace
 
 import torch
 
 from ..errors import GlasslibError
 from ..potential.model import Potential
-from ..potential.painn import PaiNN
+from ..potential.painn import NEAR, PaiNN, PaiNNConfig
 from .config import LANES
 from .messages import interleave, messages
 
 
-def new_potential(config, started, energies, scale):
+def new_potential(config, started, energies, scale, least=math.inf):
     """A potential to train: a fresh one, or `started` with these species energies.
+
+    `least` is the shortest distance in the frames, Å: a fresh network tells all that they hold.
 
     A fresh one has the sizes of `config` and the energy unit `scale` Å times the force rms; a refined one keeps its own. Both get the core repulsion of today,
     which is taken off the labels first.
@@ -24,7 +27,8 @@ def new_potential(config, started, energies, scale):
             )
         return Potential(started.network, energies, started.scale)
     sizes = {key: getattr(config, key) for key in ("species", "features", "interactions", "radial", "cutoff")}
-    return Potential(PaiNN(**sizes), energies, scale)
+    shortest = min(PaiNNConfig.shortest, least / (1 + NEAR))
+    return Potential(PaiNN(**sizes, shortest=shortest), energies, scale)
 
 
 def directed(frame, vector):
