@@ -6,7 +6,8 @@ python benchmarks/stability.py --only quench_NS2                         1500 to
 python benchmarks/stability.py --only held --seen runs/painn/trajectories  only what finished runs of the same potential tell
 
 Each case is a run of its own below runs/stability, which goes on where it was killed; its line is written when it is finished. A run that the guard stops is
-a line that says so. Closest distances are those of any frame, 0.1 ps apart; the guard looks every 20 steps. A state point that a finished trajectory of
+a line that says so. Closest distances are those of any frame, 0.1 ps apart; the guard looks every 20 steps. Two oxygens that stay together are a peroxide,
+of which labelled frames tell little: the table has the longest life of one. A state point that a finished trajectory of
 the same weights (`--seen`) has held for longer is not run again: its line is that trajectory's. Lines of other weights stay.
 """
 
@@ -29,6 +30,7 @@ COMPOSITIONS = "SiO2", "NS6", "NS4", "NS3", "NS2", "NS"
 TEMPERATURES = 300, 1500, 2500, 3500  # K
 PAIRS = "O-O", "Na-Na", "Na-O", "Na-Si", "O-Si", "Si-Si"
 BOND = 2.2  # Å, largest length of a Si–O bond
+PEROXIDE = 2.0  # Å, within which two oxygens are bound: thermal collisions end within one or two frames
 DISPERSION = "+D3"  # ends the name of a case that goes on from the one before it, with dispersion
 
 
@@ -74,10 +76,21 @@ def closest(trajectory):
     return shortest, bonds / np.count_nonzero(trajectory.species == "Si")
 
 
+def longest_together(trajectory, reach=PEROXIDE):
+    """Longest time (ps) that two oxygens are within `reach` (Å) in every frame."""
+    oxygen = np.flatnonzero(trajectory.species == "O")
+    since, longest = {}, 0.0
+    for frame, time in enumerate(trajectory.time[:]):
+        i, j = neighbor_list("ij", trajectory.atoms(frame)[oxygen], reach)
+        since = {pair: since.get(pair, time) for pair in zip(i.tolist(), j.tolist(), strict=True)}
+        longest = max([longest, *(time - begin for begin in since.values())])
+    return longest
+
+
 def look(name, case, calculator, weights, timestep, folder):
     """One line of the table."""
     kind, atoms, temperature, last = case
-    row = {"case": name, "composition": kind, "temperature_K": temperature}
+    row = {"case": name, "composition": kind, "temperature_K": last["temperature"]}
     path = folder / f"{name}.h5"
     if name.endswith(DISPERSION):
         before = folder / f"{name.removesuffix(DISPERSION)}.h5"
@@ -100,6 +113,7 @@ def told(trajectory):
     density = last.get_masses().sum() * AMU_PER_A3 / np.linalg.det(trajectory.cells[:]).mean()
     row = {"atoms": len(last), "length_ps": round(float(trajectory.time[-1] - trajectory.time[0]), 1), "stopped": ""}
     row |= {f"closest {pair} (Å)": round(float(value), 3) for pair, value in shortest.items() if np.isfinite(value)}
+    row["longest O-O bond (ps)"] = round(longest_together(trajectory), 1)
     return row | {"oxygens of silicon": round(bonds, 3), "density (g/cm³)": round(density, 4)}
 
 

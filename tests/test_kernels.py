@@ -12,7 +12,7 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.md.verlet import VelocityVerlet
 
-from glasslib import GlasslibError, load_potential, random_structure
+from glasslib import GlasslibError, load_potential, random_structure, reference
 from glasslib.potential import kernels
 from glasslib.potential.calculator import PaiNNCalculator
 from glasslib.potential.graph import edges, species_index
@@ -81,6 +81,18 @@ def test_compiled_and_readable_models_agree(case, features):
     assert ("stress" in a) == ("stress" in b) == bool(atoms.pbc.all())
     if "stress" in a:
         np.testing.assert_allclose(a["stress"], b["stress"], atol=1e-5 * largest)
+
+
+@pytest.mark.parametrize("name", ["default", "committee"])
+def test_the_shipped_potentials_are_the_same_in_both_on_labelled_frames(name):
+    compiled, readable = load_potential(name, "numba"), load_potential(name, "reference")
+    for atoms in reference.split(reference.read_frames("data/frames"))["test"][:: 7 if name == "default" else 35]:
+        compiled.calculate(atoms)
+        readable.calculate(atoms)
+        a, b = compiled.results, readable.results
+        assert a["energy"] == pytest.approx(b["energy"], abs=2e-6 * len(atoms))
+        np.testing.assert_allclose(a["forces"], b["forces"], atol=3e-4)
+        np.testing.assert_allclose(a["stress"], b["stress"], atol=1e-6)
 
 
 def beyond(model, atoms):

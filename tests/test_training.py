@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
 
@@ -16,8 +17,8 @@ from ase.units import GPa
 
 from glasslib.errors import GlasslibError
 from glasslib.potential.graph import build
-from glasslib.training import TrainConfig, evaluate, parity
-from glasslib.training.checkpoint import load_checkpoint, save_checkpoint
+from glasslib.training import TrainConfig, checkpoint, evaluate, parity
+from glasslib.training.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
 from glasslib.training.engine import gradients, response
 from glasslib.training.frames import collate, force_rms, prepare, species_energies
 from glasslib.training.loop import average, learning_rate
@@ -312,6 +313,26 @@ def test_nothing_but_damaged_checkpoints_is_an_error(tmp_path):
     (tmp_path / "checkpoint-000001.safetensors").write_bytes(b"")
     with pytest.raises(GlasslibError, match="every checkpoint"):
         load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("gone", range(4))
+def test_a_removal_killed_at_any_moment_leaves_no_damaged_checkpoint(tmp_path, monkeypatch, gone):
+    for number in (1, 2):
+        save_checkpoint(tmp_path, number, {"x": torch.full((3,), float(number))}, {})
+    unlink, steps = type(tmp_path).unlink, iter(range(gone))
+
+    def killed(path, *_, **__):
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        unlink(path)
+
+    monkeypatch.setattr(type(tmp_path), "unlink", killed)
+    monkeypatch.setattr(checkpoint.shutil, "rmtree", lambda folder, **_: [killed(f) for f in sorted(folder.iterdir())])
+    with suppress(KeyboardInterrupt):
+        remove_checkpoints(tmp_path)
+    found = load_checkpoint(tmp_path)
+    assert found is None or found[1]["x"][0] == found[0]
+    assert (found is None) == (gone >= 2)
 
 
 def test_no_checkpoint_is_no_error(tmp_path):

@@ -87,12 +87,21 @@ def calibrate(folder, frames):
     return found
 
 
-def held_out(spread, error, species, frame, folds=5):
-    """Error that a calibration on the other frames foretells for the atoms of each frame, eV/Å: an honest test of it."""
+def held_out(spread, error, species, group, folds=5):
+    """Error that a calibration on other trajectories foretells for each atom, eV/Å: an honest test of it.
+
+    Parameters
+    ----------
+    spread, error, species : arrays [atoms]
+        Of `disagreement`.
+    group : array of int [atoms]
+        Number of the atom's trajectory: frames of one are never on both sides.
+    folds : int
+    """
     foretold = np.full(len(error), np.nan)
     for fold in range(folds):
         for name in set(species):
-            mine = (frame % folds == fold) & (species == name)
-            floor, factor = fit(*(x[(species == name) & (frame % folds != fold)] for x in (spread, error)))
+            mine = (group % folds == fold) & (species == name)
+            floor, factor = fit(*(x[(species == name) & (group % folds != fold)] for x in (spread, error)))
             foretold[mine] = np.hypot(floor, factor * spread[mine])
     return foretold

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -51,6 +52,13 @@ def save_checkpoint(folder, number, tensors, state):
                 path.unlink(missing_ok=True)
 
 
+def remove_checkpoints(folder):
+    """Remove `folder`; killed at any moment, what is left of it is no checkpoint or a whole one."""
+    for number in _numbers(folder):
+        _pair(folder, number)[1].unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def load_checkpoint(folder, warn=None):
     """The newest whole checkpoint of `folder`.
 
@@ -85,5 +93,5 @@ def load_checkpoint(folder, warn=None):
             if warn:
                 warn(f"checkpoint {number} of {folder} is damaged and passed over ({error})")
     if numbers:
-        raise GlasslibError(f"every checkpoint in {folder} is damaged: remove the folder, or train with resume=False")
+        raise GlasslibError(f"every checkpoint in {folder} is damaged: remove that folder to begin anew")
     return None

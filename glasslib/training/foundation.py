@@ -8,7 +8,6 @@ basis); refinement is left with the rest.
 
 import importlib.util
 import logging
-import shutil
 import warnings
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from ..errors import GlasslibError
 from ..files import atomic, folder, write_json
+from .checkpoint import remove_checkpoints
 from .config import TrainConfig
 from .convolution import fuse, paired
 from .distributed import meet, processes
@@ -185,7 +185,7 @@ def refine(frames, out, config=REFINE, resume="same", inputs=()):
     out = folder(out)
     with one_thread(), processes() as (rank, size):
         if not resume and rank == 0:
-            shutil.rmtree(out / "checkpoints", ignore_errors=True)
+            remove_checkpoints(out / "checkpoints")
         meet()
         return (
             Refinement(frames, [], out, config, None, rank, size, inputs, anew=True).run().with_suffix(".safetensors")

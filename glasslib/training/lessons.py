@@ -151,6 +151,7 @@ def taught(out, load, melts, members, key, inputs=(), workers=1):
             for of_one in words:
                 of_one[number] = next(found)
     for path, of_one in zip(paths, words, strict=True):
+        forget_key(path)
         write_plain(path, of_one)
         record.save(path)
         keep_key(path, whole)

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import math
-import shutil
 import time
 from contextlib import contextmanager
 
@@ -16,7 +15,7 @@ from ..files import atomic, folder, sha256, write_json
 from ..potential.storage import load_model, model_files, save_model
 from ..progress import Progress
 from ..provenance import RunRecord, record_path
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
 from .config import TrainConfig
 from .distributed import meet, processes, share, total
 from .engine import assess, gradients
@@ -52,7 +51,8 @@ def train(frames_train, frames_validation, out_dir, config=None, initial=None, r
     initial : path, optional
         Model to start from; its species and sizes win over the config's, its species energies are fitted again to these frames.
     resume : bool or "same"
-        False removes what an earlier run left in `out_dir`; "same" does so only where that run had other parameters or frames.
+        False removes the checkpoints of an earlier run in `out_dir` (its model stays until this one ends); "same" does so only where
+        that run had other parameters or frames.
     inputs : list of paths
         Files the frames came from, for the record.
 
@@ -74,7 +74,7 @@ def train(frames_train, frames_validation, out_dir, config=None, initial=None, r
     out = folder(out_dir)
     with one_thread(), processes() as (rank, size):
         if not resume and rank == 0:
-            shutil.rmtree(out / "checkpoints", ignore_errors=True)
+            remove_checkpoints(out / "checkpoints")
         meet()
         return Training(
             frames_train, frames_validation, out, config, initial, rank, size, inputs, resume == "same"
@@ -275,7 +275,7 @@ class Training:
         }
         state |= {"history": self.history, "identity": self.identity}
         if self.outdated:
-            shutil.rmtree(self.out / "checkpoints")
+            remove_checkpoints(self.out / "checkpoints")
             self.outdated = False
         record_path(self.out / "model.safetensors").unlink(missing_ok=True)  # of a training before this one
         save_checkpoint(self.out / "checkpoints", self.epoch, tensors, state)
@@ -292,7 +292,7 @@ class Training:
                 self.outdated = True
                 return
             raise GlasslibError(
-                f"{self.out} holds a run with other parameters or frames: choose another folder, or train with resume=False"
+                f"{self.out} holds a run with other parameters or frames: choose another folder, or remove its checkpoints/"
             )
         for i, name in enumerate(self.names):
             with torch.no_grad():
