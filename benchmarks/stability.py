@@ -1,6 +1,6 @@
 """Does the potential hold where it will be used? Long runs of every composition from glass to hot melt, and quenches at zero pressure.
 
-python benchmarks/stability.py --out data/models/stability.csv           everything: hours on two cores
+python benchmarks/stability.py --workers 2 --out data/models/stability.csv  everything: some three hours on two cores
 python benchmarks/stability.py --only hot                                3,000 atoms of NS2 at 4000 K, 20 ps
 python benchmarks/stability.py --only quench_NS2                         1500 to 300 K at zero pressure, then a rest at 300 K without and with D3(BJ)
 python benchmarks/stability.py --only held --seen runs/painn/trajectories  only what finished runs of the same potential tell
@@ -12,6 +12,8 @@ the same weights (`--seen`) has held for longer is not run again: its line is th
 """
 
 import argparse
+import os
+from concurrent.futures import as_completed
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from glasslib.errors import StoppedError
 from glasslib.files import atomic
 from glasslib.potential import files
 from glasslib.potential.dispersion import Dispersion
+from glasslib.processes import pool
 from glasslib.reference.active import closest_pairs
 from glasslib.reference.frames import AMU_PER_A3
 
@@ -129,34 +132,65 @@ def finished_elsewhere(folders, identity):
     return found
 
 
+def chains(wanted):
+    """Lists of cases (name, case) in which each goes on from the one before it."""
+    made = []
+    for name, case in cases():
+        if name.endswith(DISPERSION):
+            made[-1].append((name, case))
+        else:
+            made.append([(name, case)])
+    made = [[(name, case) for name, case in chain if wanted(name)] for chain in made]
+    return [chain for chain in made if chain]
+
+
+def lines(chain, potential, timestep, folder):
+    """Lines of the table for cases that follow each other."""
+    calculator = load_potential(potential)
+    return [
+        {"potential": calculator.weights} | look(*one, calculator, files(potential), timestep, folder) for one in chain
+    ]
+
+
 def main():
     """Run what is not in the table yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--potential", default="default")
     parser.add_argument("--timestep", type=float, default=2.0, help="fs")
-    parser.add_argument("--only", help="start of the names of the cases to run")
+    parser.add_argument("--only", nargs="*", default=[""], help="starts of the names of the cases to run")
     parser.add_argument("--seen", type=Path, nargs="*", default=[], help="folders of finished trajectories")
     parser.add_argument("--folder", type=Path, default=Path("runs/stability"))
     parser.add_argument("--out", type=Path, default=Path("runs/stability/stability.csv"))
+    parser.add_argument("--workers", type=int, default=1, help="cases at once, each on one core")
     options = parser.parse_args()
-    weights = files(options.potential)
-    calculator = load_potential(options.potential)
-    identity = calculator.weights
+    identity = load_potential(options.potential).weights
     rows = pd.read_csv(options.out).to_dict("records") if options.out.exists() else []
-    seen = finished_elsewhere(options.seen, identity)
-    for name, case in cases():
-        if (identity, name) in [(row["potential"], row["case"]) for row in rows]:
-            continue
-        if case[1] == 600 and (trajectory := seen.pop((case[0], case[2]), None)) and not name.startswith("quench"):
-            found = {"case": name, "composition": case[0], "temperature_K": case[2]} | told(trajectory)
-        elif name.startswith(options.only or ""):
-            found = look(name, case, calculator, weights, options.timestep, options.folder / identity)
-        else:
-            continue
-        rows.append({"potential": identity} | found)
+
+    def keep(found):
+        rows.extend(found)
         with atomic(options.out) as temporary:
             pd.DataFrame(rows).to_csv(temporary, index=False)
-        print(rows[-1], flush=True)
+        print(*found, sep="\n", flush=True)
+
+    def missing(name):
+        return (identity, name) not in [(row["potential"], row["case"]) for row in rows]
+
+    seen = finished_elsewhere(options.seen, identity)
+    for name, (kind, _, temperature, _) in cases():
+        if name == f"{kind}_{temperature}K" and missing(name) and (kind, temperature) in seen:
+            found = {"potential": identity, "case": name, "composition": kind, "temperature_K": temperature}
+            keep([found | told(seen[kind, temperature])])
+    left = chains(lambda name: missing(name) and name.startswith(tuple(options.only)))
+    jobs = [(chain, options.potential, options.timestep, options.folder / identity) for chain in left]
+    if options.workers == 1:
+        for job in jobs:
+            keep(lines(*job))
+        return
+    # read by the processes as they begin
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"))
+    with pool(options.workers) as processes:
+        for finished in as_completed([processes.submit(lines, *job) for job in jobs]):
+            keep(finished.result())
 
 
 if __name__ == "__main__":

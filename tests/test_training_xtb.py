@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
+from glasslib import load_potential
 from glasslib.errors import GlasslibError
 from glasslib.potential.classical import Classical
+from glasslib.reference.active import closest_pairs
 from glasslib.reference.frames import read_plain
 from glasslib.reference.sampling import states
 from glasslib.systems import random_structure
@@ -24,6 +26,7 @@ def short(monkeypatch):
     for name in ("MELT", "HOLD", "RECORD"):
         monkeypatch.setattr(module, name, 0.1)
     monkeypatch.setattr(module, "ATOMS", (18, 24))
+    monkeypatch.setattr(module, "COLLIDE", (0.05, 0.2))
 
 
 def cell(seed):
@@ -135,6 +138,22 @@ def test_random_starts_are_given_as_they_are_and_some_steps_downhill():
         atoms.calc = Classical("pmmcs")
         energies.append(atoms.get_potential_energy())
     assert len(found) == 3 and energies[0] > energies[1] > energies[2]
+
+
+def test_melts_chosen_for_contacts_hold_oxygens_that_close(short):
+    (state,) = states(1, seed=3, potentials=("mine",), **(SMALL | {"temperatures": (4000,)}))
+    distance = 2.4  # so far that every hot melt has some
+    found = configurations(state, "mine", load_potential("pretrained"), distance)
+    assert len(found) > 1
+    for atoms in found[1:]:
+        assert closest_pairs(atoms, 4.0)["O", "O"][0] < distance
+    assert all(np.allclose(atoms.cell, found[0].cell) for atoms in found)  # none is strained
+
+
+@pytest.mark.parametrize(("potential", "contact"), [("pmmcs", 1.9), ("random", 1.9), ("default", 0.0)])
+def test_contacts_of_melts_that_no_trained_potential_drives_are_refused(tmp_path, potential, contact):
+    with pytest.raises(GlasslibError, match="contacts are of melts"):
+        melts(tmp_path / "a.extxyz", 1, potential, contact=contact)
 
 
 @needs_tblite

@@ -158,6 +158,10 @@ def melts(
     ] = "pmmcs",
     name: Annotated[str | None, typer.Option(help="First word of the frames' names; default: the potential.")] = None,
     temperatures: Annotated[str | None, typer.Option(help="K, with commas; default: 300 to 4000.")] = None,
+    compositions: Annotated[str | None, typer.Option(help="With commas; default: all.")] = None,
+    contact: Annotated[
+        float | None, typer.Option(help="Å: of each melt one configuration, and those in which oxygens come closer.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     seed: Seed = 0,
 ):
@@ -165,4 +169,5 @@ def melts(
     from ..training.melts import melts as made
 
     which = {"temperatures": integers("--temperatures", temperatures)} if temperatures else {}
-    print(f"{output}: {len(made(output, number, potential, name, seed, workers, **which))} frames")
+    which |= {"compositions": tuple(compositions.split(","))} if compositions else {}
+    print(f"{output}: {len(made(output, number, potential, name, seed, workers, contact=contact, **which))} frames")

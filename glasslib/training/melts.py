@@ -28,11 +28,13 @@ MELT, HOLD, RECORD = (
     2.0,
     2.0,
 )  # ps of a classical melt at 4500 K, at its temperature, and between the first and the last configuration
+COLLIDE = 1.0, 6.0  # ps of a melt at 4500 K, and at the temperature at which collisions are waited for
 
 
-def configurations(state, potential="pmmcs", calculator=None):
+def configurations(state, potential="pmmcs", calculator=None, contact=None):
     """Three configurations of a melt; the third is displaced (0.02 to 0.12 Å) and strained (2 %) at random, as no melt of the driver is.
     Of a random start: as it is, and after some steps downhill.
+    With `contact`: one configuration of the melt, and of every two oxygens that come closer the closest moment.
 
     Parameters
     ----------
@@ -41,6 +43,8 @@ def configurations(state, potential="pmmcs", calculator=None):
     potential : "pmmcs", "shik" or "random"
     calculator : ase Calculator, optional
         A trained potential that drives the melt instead.
+    contact : float, optional
+        Å, of melts that `calculator` drives.
 
     Returns
     -------
@@ -51,11 +55,13 @@ def configurations(state, potential="pmmcs", calculator=None):
     size = int(rng.integers(*ATOMS))
     if potential == RANDOM:
         found = _starts(state, size)
+    elif contact is not None:
+        found = _closest(explore(calculator, state, size, *COLLIDE, closer={("O", "O"): contact}))
     elif calculator is not None:
         found = explore(calculator, state, size, melt_ps=0.75, hold_ps=1.5, every_ps=0.25, timestep_fs=1.5)[:3]
     else:
         found = _classical(state, size, potential)
-    if found and potential != RANDOM:
+    if found and potential != RANDOM and contact is None:
         found[-1] = _shaken(found[-1], rng)
     for number, atoms in enumerate(found):
         atoms.info = {
@@ -63,6 +69,12 @@ def configurations(state, potential="pmmcs", calculator=None):
             "frame": number,
         }  # fmt: skip
     return found
+
+
+def _closest(found):
+    """The last configuration that was not chosen, and those that were chosen for their contact."""
+    close = [atoms for atoms in found if "contact" in atoms.info]
+    return [atoms for atoms in found if "contact" not in atoms.info][-1:] + close
 
 
 def _starts(state, size):
@@ -102,7 +114,7 @@ def _shaken(atoms, rng):
     return made
 
 
-def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=False, **which):
+def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=False, contact=None, **which):
     """Melts at many state points with labels of GFN1-xTB.
 
     Every finished melt is kept in a folder beside `out`: the same call goes on where it was stopped.
@@ -112,7 +124,7 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
     out : path
         extxyz file to write.
     count : int
-        Melts; each gives three frames.
+        Melts; each gives three frames, or as many as `contact` finds.
     potential : str
         What drives the melts: "pmmcs", "shik", or a trained potential as `load_potential` takes it; "random": nothing, see `configurations`.
     name : str, optional
@@ -121,6 +133,8 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
         Of the state points.
     workers : int
         Processes.
+    contact : float, optional
+        Å; configurations are chosen for oxygens that are closer, see `configurations`. For trained potentials.
     which
         Compositions, temperatures and densities, see `reference.sampling.states`.
 
@@ -134,19 +148,25 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
     loaded()  # LAMMPS, which relaxes every start: without it no melt could be made, and that would be no fault of the melts
     if min(which.get("temperatures", [1])) <= 0:
         raise GlasslibError(f"temperatures must be above zero, not {min(which['temperatures'])} K")
+    trained = potential not in (*POTENTIALS, RANDOM)
+    if contact is not None and not (trained and contact > 0):
+        raise GlasslibError(
+            f"contacts are of melts that a trained potential drives, and above 0 Å: not {contact} Å of {potential}"
+        )
     out = Path(out)
     name = name or Path(potential).stem
     if not name.replace("_", "").isalnum():
         raise GlasslibError(f"name must be letters and digits, not {name!r}")
     parts = folder(out.parent / f"{out.name.partition('.')[0]}-melts")
-    parameters = {"melts": count, "potential": potential, "name": name} | which
-    weights = [] if potential in (*POTENTIALS, RANDOM) else files(potential)
-    record, key = RunRecord("melts", parameters, weights, {"states": seed}), key_of(potential, *weights)
+    parameters = {"melts": count, "potential": potential, "name": name, "contact": contact} | which
+    weights = files(potential) if trained else []
+    chosen = [] if contact is None else [contact]
+    record, key = RunRecord("melts", parameters, weights, {"states": seed}), key_of(potential, *weights, *chosen)
     if any(parts.iterdir()) and not made_for(parts, key):
         raise GlasslibError(f"{parts} holds melts of another potential: choose another output, or remove that folder")
     keep_key(parts, key)
     jobs = [
-        (state, potential, parts / f"{state.parent}.extxyz")
+        (state, potential, parts / f"{state.parent}.extxyz", contact)
         for state in states(count, seed, potentials=(name,), **which)
     ]
     left = [job for job in jobs if not job[2].exists()]
@@ -162,7 +182,7 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
                 for finished in as_completed([processes.submit(_melt, *job) for job in left]):
                     notes.append(finished.result())
                     bar.update(note=notes[-1])
-    made = [atoms for *_, path in jobs if path.stat().st_size for atoms in read_plain(path)]
+    made = [atoms for *_, path, _ in jobs if path.stat().st_size for atoms in read_plain(path)]
     if not made:
         reason = f" ({notes[0]})" if notes else ""
         raise GlasslibError(f"no frame of these melts has labels{reason}: remove {parts} and take other states")
@@ -171,7 +191,7 @@ def melts(out, count, potential="pmmcs", name=None, seed=0, workers=1, quiet=Fal
     return made
 
 
-def _melt(state, potential, path):
+def _melt(state, potential, path, contact=None):
     """Make one melt, label it and keep it; returns what to say about it."""
     calculator = None
     if potential not in (*POTENTIALS, RANDOM):
@@ -180,7 +200,7 @@ def _melt(state, potential, path):
         calculator = load_potential(potential)
     labelled = []
     try:
-        found = configurations(state, potential, calculator)
+        found = configurations(state, potential, calculator, contact)
     except GlasslibError as error:  # a state that cannot be made: the others can
         write_plain(path, [])
         return f"{state.parent}: {error}"
