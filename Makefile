@@ -30,8 +30,8 @@ paper: $(STAMP)  ## the same at the paper's size: 3,000 atoms, nanoseconds, a GP
 plan: $(STAMP)  ## print what a profile will do and what it costs: make plan PROFILE=standard
 	$(BIN)/glasslib plan $(or $(PROFILE),quick)
 
-test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## run the tests, one process a core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --maxprocesses 8 --dist worksteal
 
 lint: $(STAMP)  ## check the code's style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -176,7 +176,11 @@ def glass(q_n, composition="NS2"):
         value, error = float(data.probability.sel(n=n)), float(data.probability_sem.sel(n=n))
         off = abs(value - there)
         verdicts.append(
-            AGREES if off + SIGMAS * error < SAME_SHARE else DIFFERS if off > SIGMAS * error else NOT_RESOLVED
+            AGREES
+            if off + SIGMAS * error < SAME_SHARE
+            else DIFFERS
+            if off - SIGMAS * error > SAME_SHARE
+            else NOT_RESOLVED
         )
         text.append(f"Q{'⁰¹²³⁴'[n]} {number(value, error)}")
     worst = next((v for v in (DIFFERS, NOT_RESOLVED) if v in verdicts), AGREES if verdicts else NOT_RESOLVED)
@@ -210,16 +214,24 @@ def bond(surroundings, composition="NS2"):
 
 
 def sharp_peak(structure, composition="NS4"):
-    """First sharp diffraction peak of the neutron structure factor: its highest shell between 1.2 and 2.1 Å⁻¹."""
+    """First sharp diffraction peak of the neutron structure factor: the parabola through the three highest shells between 1.2 and 2.1 Å⁻¹."""
     found = coldest(structure, composition)
     part = None if found is None else found[1].S.where((found[1].q > 1.2) & (found[1].q < 2.1)).dropna("q")
     if part is None or part.sizes["q"] < 3:
         return Finding(f"No run of {composition} with waves there.", NOT_RESOLVED)
     top = int(part.argmax("q"))
-    text = f"{float(part.q[top]):.2f} Å⁻¹ in {state_name(found[0])}."
-    if top in (0, part.sizes["q"] - 1):
+    at_edge = top in (0, part.sizes["q"] - 1)
+    peak = float(part.q[top]) if at_edge else vertex(*(x.values[top - 1 : top + 2] for x in (part.q, part)))
+    text = f"{peak:.2f} Å⁻¹ in {state_name(found[0])}."
+    if at_edge:
         return Finding(f"No peak between 1.2 and 2.1 Å⁻¹; the highest value is at {text}", NOT_RESOLVED)
-    return Finding(text, AGREES if abs(float(part.q[top]) - SHARP_PEAK) < SAME_PEAK else DIFFERS)
+    return Finding(text, AGREES if abs(peak - SHARP_PEAK) < SAME_PEAK else DIFFERS)
+
+
+def vertex(x, y):
+    """Where the parabola through three points has its maximum."""
+    curvature, slope, _ = np.polyfit(x - x[1], y, 2)
+    return float(x[1] - slope / (2 * curvature))
 
 
 def returns(jumps, composition="NS4"):

@@ -113,12 +113,16 @@ def test_surroundings_of_sodium_and_the_first_sharp_peak():
     assert published.bond(around(5, 2.60, 0.01)).verdict == published.DIFFERS
     assert published.bond(around(5, 2.50, 0.01)).verdict == claims.NOT_RESOLVED
 
-    def neutrons(peak):
-        q = np.arange(0.3, 3, 0.1)
+    def neutrons(peak, first=0.3):
+        q = np.arange(first, 3, 0.1)
         return {("NS4", 2000.0): xr.Dataset({"S": ("q", np.exp(-((q - peak) ** 2) / 0.1))}, {"q": q})}
 
     assert published.sharp_peak(neutrons(1.62)).verdict == published.AGREES
     assert published.sharp_peak(neutrons(1.85)).verdict == published.DIFFERS
+    for first in (0.2, 0.25, 0.3, 0.4, 0.58):  # the shells do not decide
+        assert published.sharp_peak(neutrons(1.68, first)).verdict == published.AGREES
+        assert published.sharp_peak(neutrons(1.72, first)).verdict == published.DIFFERS
+        assert published.sharp_peak(neutrons(1.53, first)).found.startswith("1.53 Å⁻¹")
     assert published.sharp_peak(neutrons(2.6)).verdict == claims.NOT_RESOLVED  # still rises at the end
 
 
@@ -145,6 +149,10 @@ def test_a_large_error_agrees_with_nothing():
     assert published.glass(shares(0.76, 0.01)).verdict == published.AGREES
     assert published.glass(shares(0.60, 0.02)).verdict == published.DIFFERS
     assert published.glass(shares(0.60, 0.25)).verdict == claims.NOT_RESOLVED
+    assert (
+        published.glass(shares(0.685, 0.01)).verdict == claims.NOT_RESOLVED
+    )  # 0.105 off, but within two errors of the limit
+    assert published.glass(shares(0.70, 0.01)).verdict == claims.NOT_RESOLVED  # within the limit, many errors off
     three = {"probability": ("n", [0.12, 0.78, 0.50]), "probability_sem": ("n", [0.01] * 3)}
     one_off = published.glass({COLD: xr.Dataset(three, {"n": [4, 3, 2]})})
     assert one_off.verdict == published.DIFFERS and "Q² 0.50" in one_off.found

@@ -97,7 +97,7 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
         atom's jumps after its first that go back to the cage before the last jump), with errors [species]; the last two are NaN where an
         atom jumps fewer than five times in a run on average, since of rare jumps only those that follow each other soon would be seen: 1/`rate` is
         the mean time between jumps then; `number` of jumps; `P_length` (1/Å) with error [species, r]. Errors over replicas, or
-        over five blocks of time. `walk_rate` (1/ps): jumps that the same rule finds in a fast random walk without cages; a `rate` above half
+        over five blocks of time. `walk_rate` (1/ps): the most that the rule can find, in a random walk whose every step exceeds the threshold; a `rate` above half
         of it counts windows, not jumps, and lengths, waiting times and returns are NaN there.
 
     Notes
@@ -141,7 +141,13 @@ def hops(trajectory_or_replicas, *, interval=None, distance=None, window=WINDOW,
     variables = {n: (dims, value[:, k], error[:, k], *label) for k, (n, label) in enumerate(labels.items())}
     variables["number"] = (dims, tables[:, :, 1].sum(0).astype(int), None, "1", "jumps seen")
     variables["P_length"] = (("species", "r"), value[:, 4:], error[:, 4:], "1/Å", "distribution of the length of jumps")
-    variables["walk_rate"] = (dims, np.full(len(names), walk), None, "1/ps", "jumps found in a walk without cages")
+    variables["walk_rate"] = (
+        dims,
+        np.full(len(names), walk),
+        None,
+        "1/ps",
+        "jumps found in a walk whose every step is one",
+    )
     options = {"interval": interval, "distance": distance, "window": window, "drift": drift}
     return dataset(variables, {"species": names, "r": r}, described("hops", replicas, options, interval_ps=gap))
 
