@@ -4,8 +4,11 @@ A state is a pair (composition name, temperature in K). Trajectories lie in `<ru
 replicas); results in groups `NS2/3000` of one file for each observable.
 """
 
+import fcntl
+import os
 import re
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ import pandas as pd
 import xarray as xr
 
 from .errors import GlasslibError
-from .files import SMALL, atomic, listed
+from .files import SMALL, atomic, folder, listed
 from .trajectory import Trajectory
 
 LARGE = 5000  # values
@@ -136,20 +139,32 @@ def merge(source, target):
     new = {path.name: load(path) for path in listed(source, "*.nc")}
     if not new:
         raise GlasslibError(f"no results (.nc) in {source}: run the notebooks 05 to 10, or `glasslib run`, first")
-    old = {path.name: load(path) for path in listed(target, "*.nc")}
-    states = set().union(*new.values())
-    lacking = sorted(
-        name for name, known in old.items() if name not in APART and states & (set(known) - set(new.get(name, {})))
-    )
-    if lacking:
-        raise GlasslibError(
-            f"{source} lacks {', '.join(lacking)} of states that {target} has: run the notebooks that make them first, or merge into a new folder"
+    with _alone(target):
+        old = {path.name: load(path) for path in listed(target, "*.nc")}
+        states = set().union(*new.values())
+        lacking = sorted(
+            name for name, known in old.items() if name not in APART and states & (set(known) - set(new.get(name, {})))
         )
-    for name, found in new.items():
-        how = attributes((target if name in old else source) / name)
-        save(dict(sorted((old.get(name, {}) | found).items())), target / name, **how)
-    known = set().union(*old.values()) if old else set()
-    return {"added": sorted(states - known), "replaced": sorted(states & known)}
+        if lacking:
+            raise GlasslibError(
+                f"{source} lacks {', '.join(lacking)} of states that {target} has: run the notebooks that make them first, or merge into a new folder"
+            )
+        for name, found in new.items():
+            how = attributes((target if name in old else source) / name)
+            save(dict(sorted((old.get(name, {}) | found).items())), target / name, **how)
+        known = set().union(*old.values()) if old else set()
+        return {"added": sorted(states - known), "replaced": sorted(states & known)}
+
+
+@contextmanager
+def _alone(target):
+    """Hold the lock of a folder, which is made where it is missing; another process that wants it waits."""
+    place = os.open(folder(target), os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
 
 
 def attributes(path):

@@ -72,6 +72,14 @@ def test_lag_times_are_differences_of_frame_times(log_run):
     assert {0.002, 0.004, 0.008, 0.016, 0.032, 0.2, 0.4} <= set(np.round(time, 9).tolist())
 
 
+def test_steps_tell_the_lag_times_of_frames_whose_times_are_in_single_precision(log_run):
+    step = np.concatenate([log_times(10, 100) + 1000 * k for k in range(1000)])
+    time = (step * 0.001).astype(np.float32).astype(float)
+    run = trajectory(np.zeros((len(step), 1, 3)), time=time, step=step)
+    found, unit = ticks(run)
+    assert (found == step - step[0]).all() and unit == pytest.approx(0.001, rel=1e-7)
+
+
 @pytest.mark.parametrize("jitter", [0, 1e-7])
 def test_linear_frames_have_every_lag_and_irregular_ones_only_theirs(jitter):
     x = walk(20, 5)

@@ -323,6 +323,14 @@ def test_s_4_equals_a_direct_sum_over_atoms():
     assert float(data.S_4[0, 0, 0]) == pytest.approx(by_hand, rel=1e-9) and float(data.q[0]) == pytest.approx(k)
 
 
+def test_a_length_at_a_lag_time_that_fits_into_the_run_once_has_no_error():
+    x = np.random.default_rng(3).uniform(0, 12, (1, 50, 3)) + np.cumsum(steps(3, 100, 50, 0.2), 0)
+    run = Trajectory(x, ["Na"] * 50, np.eye(3) * 12, np.arange(100) * 0.1)
+    data = analysis.dynamic_length(run, a=0.8, time=[0.5, 2.0, 4.0], drift=False)
+    assert np.isfinite(data.S_4).all()
+    assert np.isfinite(data.S_4_sem.values[0]).all(1).tolist() == [True, True, False]
+
+
 @pytest.mark.parametrize("length, strength", [(2.0, 1.5), (3.0, 3.0)])
 def test_a_field_of_mobility_has_its_length_and_strength(length, strength):
     """Atoms of an ideal gas move with a probability p(r) = 1/2 + h(r), h a Gaussian field of spectrum P / (1 + ξ²q²): S₄ = 1/4 + ρ P / (1 + ξ²q²)."""

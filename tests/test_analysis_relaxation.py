@@ -70,6 +70,13 @@ def test_a_stretched_exponential_is_that_of_the_late_decay_not_of_the_rattle_bef
         assert float(found[f"{name}_sem"]) < 0.3 * exact
 
 
+@pytest.mark.parametrize("fit_range", [3, (5,), ("a", "b"), (10, 1)])
+def test_a_senseless_range_of_lag_times_is_named(fit_range):
+    decay = xr.Dataset({"Q": ("time", np.exp(-np.arange(20.0)))}, {"time": np.arange(20.0)})
+    with pytest.raises(GlasslibError, match="fit_range must be two"):
+        analysis.stretched_exponential(decay, fit_range=fit_range)
+
+
 def test_noise_near_one_is_not_taken_for_the_cage():
     t, tau, beta = np.geomspace(0.002, 500, 90), 40.0, 0.8
     y = (0.8 + 0.2 * np.exp(-((t / 0.1) ** 2))) * np.exp(-((t / tau) ** beta))

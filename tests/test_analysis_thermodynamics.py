@@ -37,6 +37,12 @@ def test_entries_count_for_the_time_between_them_and_only_within_the_recorded_fr
     assert float(data.pressure) == pytest.approx(6.0, rel=2e-3)  # mean of t over 2 … 10
 
 
+def test_few_entries_give_the_integral_over_straight_lines_between_them():
+    log = {"pressure": np.array([0.0, 0.0, 10.0]), "volume": np.full(3, 1000.0)}
+    data = analysis.thermodynamics(run(np.array([2.0, 3.0, 10.0]), log), n_blocks=1)
+    assert float(data.pressure) == pytest.approx(35 / 8)
+
+
 def test_replicas_are_their_own_blocks_and_a_run_without_a_log_is_named():
     time = np.linspace(2.0, 10.0, 101)
     runs = [run(time, {"pressure": np.full(101, p), "volume": np.full(101, 1e3)}) for p in (1.0, 2, 3, 4, 5)]

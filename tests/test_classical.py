@@ -202,6 +202,17 @@ def test_what_the_potential_does_not_cover_is_refused(atoms, word):
         atoms.get_potential_energy()
 
 
+@pytest.mark.parametrize(
+    "values",
+    [{"temperature": "x"}, {"pressure": "1"}, {"seed": -1}, {"seed": 1.5}, {"produce_ps": np.nan}, {"out": "."}],
+)
+def test_senseless_settings_are_named(values):
+    atoms = Atoms("SiO2", [(0, 0, 0), (1.6, 0, 0), (-1.6, 0, 0)], cell=[9] * 3, pbc=True)
+    settings = {"name": "pmmcs", "temperature": 300.0, "equilibrate_ps": 0.0, "produce_ps": 1.0} | values
+    with pytest.raises(GlasslibError, match="folder" if "out" in values else next(iter(values))):
+        run_classical(atoms, **settings)
+
+
 def test_unknown_name_is_refused():
     with pytest.raises(GlasslibError, match="pmmcs, shik or pmmcs-ewald"):
         Classical("bks")

@@ -151,8 +151,9 @@ def test_analyse_replaces_results_of_its_own_trajectory_only(monkeypatch, capsys
     for words in (["run.h5"], [str(tmp_path / "other" / ".." / "run.h5")], ["run.h5", "other/run.h5"]):
         assert glasslib(monkeypatch, capsys, "analyse", *words)[0] == 0
     before = target.read_bytes()
-    status, _, message = glasslib(monkeypatch, capsys, "analyse", "other/run.h5")
-    assert status == 2 and "results of another run" in message and "--out" in message
+    for word in ("other/run.h5", "run.h5"):  # each alone would drop a replica
+        status, _, message = glasslib(monkeypatch, capsys, "analyse", word)
+        assert status == 2 and "results of another run" in message and "--out" in message
     assert target.read_bytes() == before and str(tmp_path).encode() not in before
     analysis.save(analysis.load(target), target)  # as written without a source
     assert glasslib(monkeypatch, capsys, "analyse", "other/run.h5")[0] == 0

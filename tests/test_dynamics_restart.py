@@ -12,8 +12,8 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from glasslib import GlasslibError, dynamics, files
-from glasslib.dynamics import store
+from glasslib import GlasslibError, dynamics, files, provenance
+from glasslib.dynamics import simulation, store
 from glasslib.trajectory import Trajectory
 
 KILLS = int(os.environ.get("GLASSLIB_KILLS", "14"))
@@ -380,3 +380,36 @@ def test_where_nothing_can_be_written_the_error_names_the_place(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(GlasslibError, match="file"):
         go(Path(tmp_path / "file" / "a.h5"))
+
+
+def test_a_refused_run_does_not_hide_the_finished_one_of_that_name(tmp_path):
+    path = go(tmp_path / "a.h5")
+    stamp, end = path.stat().st_mtime_ns, dynamics.final_state(path).positions
+    with pytest.raises(GlasslibError, match="at rest"):
+        dynamics.run(crystal(), EMT(), [{"ensemble": "nve", "length": 0.02}], path, quiet=True)
+    assert not store.work_folder(path).exists()
+    store.work_folder(path).mkdir()  # as left by a kill before the first checkpoint
+    assert (dynamics.final_state(path).positions == end).all() and len(dynamics.so_far(path)) == len(
+        Trajectory.open(path)
+    )
+    go(tmp_path / "a.h5")
+    assert path.stat().st_mtime_ns == stamp
+
+
+def test_what_another_process_has_ended_meanwhile_is_not_run_again(tmp_path, monkeypatch):
+    path = go(tmp_path / "a.h5")
+    stamp, answers = path.stat().st_mtime_ns, iter([False])
+    asked = simulation.Simulation._complete
+    monkeypatch.setattr(
+        simulation.Simulation, "_complete", lambda self: next(answers, None) is not False and asked(self)
+    )
+    go(tmp_path / "a.h5")
+    assert path.stat().st_mtime_ns == stamp and not store.work_folder(path).exists()
+
+
+def test_a_trajectory_that_is_moved_aside_takes_its_record_along(tmp_path):
+    path = go(tmp_path / "a.h5")
+    before = provenance.record_path(path).read_bytes()
+    go(tmp_path / "a.h5", seed=4)
+    aside = tmp_path / "a.h5.aside-1"
+    assert provenance.record_path(aside).read_bytes() == before != provenance.record_path(path).read_bytes()

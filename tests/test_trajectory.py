@@ -268,3 +268,16 @@ def test_attributes_of_any_length_are_kept_and_what_json_cannot_keep_is_refused(
 def test_views_need_increasing_frames(frames):
     with pytest.raises(GlasslibError, match="increasing indices"):
         sample()[frames]
+
+
+@pytest.mark.parametrize("key", [
+    ([0, 2], [1, 0]), ([0, 2], slice(None), 1), (1, [0, 1]), (slice(1, 3), [0, 1]), ([2, 0], 1), (-1, 0, 2), ([0, 1], [0, 1], [0, 2]),
+    (np.array([True, False, True, False]), [0, 1]), (..., 0), ([1],),
+])  # fmt: skip
+def test_positions_on_disk_are_indexed_as_those_in_memory(tmp_path, key):
+    run = Trajectory(np.random.default_rng(0).random((4, 3, 3)), ["O"] * 3, np.eye(3) * 8, np.arange(4.0))
+    opened = Trajectory.open(run.save(tmp_path / "a.h5"))
+    expected = run.positions[key].astype(np.float32)
+    assert opened.positions[key].shape == expected.shape and (opened.positions[key] == expected).all()
+    with pytest.raises(GlasslibError, match="frames are chosen"):
+        opened.positions[[[0, 1]]]

@@ -1,4 +1,5 @@
 import json
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -142,6 +143,18 @@ def test_a_merge_that_would_mix_two_runs_of_a_state_is_refused(tmp_path):
     assert sweep.load(old / "msd.nc")[state].D.item() == 1
     with pytest.raises(GlasslibError, match="no results"):
         sweep.merge(tmp_path / "nowhere", old)
+
+
+def test_two_processes_that_merge_into_one_folder_take_turns(tmp_path):
+    target = results(tmp_path / "old", msd={("NS2", 500.0): 1})
+    source = results(tmp_path / "new", msd={("NS2", 1000.0): 2})
+    merging = Thread(target=sweep.merge, args=(source, target))
+    with sweep._alone(target):
+        merging.start()
+        merging.join(0.3)
+        assert merging.is_alive() and list(sweep.load(target / "msd.nc")) == [("NS2", 500.0)]
+    merging.join()
+    assert len(sweep.load(target / "msd.nc")) == 2
 
 
 def test_results_of_single_trajectories_are_not_merged_and_stay_as_they_are(tmp_path):

@@ -48,6 +48,12 @@ def bond_angles(trajectory_or_replicas, *, triplets=None, cutoff=None, bins=90, 
             raise GlasslibError(
                 f"triplet {t!r} must name three species of the trajectory ({', '.join(names)}), such as 'O-Si-O'"
             )
+    if isinstance(cutoff, dict):
+        for pair in cutoff:
+            if not isinstance(pair, str) or len(pair.split("-")) != 2 or not set(pair.split("-")) <= set(names):
+                raise GlasslibError(
+                    f"cutoff names the pair {pair!r}: pairs are of two species of the trajectory ({', '.join(names)}), such as 'Si-O'"
+                )
     cutoffs = {}
     for t in triplets:
         a, b, c = t.split("-")

@@ -58,6 +58,10 @@ def clusters(
     names = symbols(replicas)
     widest = min(half_width(t.cell) for t in replicas)
     given = cutoff if isinstance(cutoff, dict) else dict.fromkeys(names, cutoff)
+    if set(given) - set(names):
+        raise GlasslibError(
+            f"cutoff names {', '.join(map(str, sorted(set(given) - set(names), key=str)))}: the species are {', '.join(names)}"
+        )
     lone = [s for s in names if np.count_nonzero(replicas[0].species == s) < 2]  # a cluster of its own at any cutoff
     given = dict.fromkeys(lone, widest) | {s: r for s, r in given.items() if r is not None}
     cutoffs = np.array([default_cutoff(replicas, s, s, given.get(s)) for s in names])

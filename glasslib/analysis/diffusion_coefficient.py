@@ -7,7 +7,7 @@ from ..errors import GlasslibError
 from .dataset import dataset, described
 from .displacements import checked, constant_cell, moments, pair_means, symbols
 from .lags import chosen_lags, frame_pairs, ticks
-from .statistics import block_sums, single
+from .statistics import between, block_sums, single
 
 LONGEST = 0.16  # of the trajectory: four fifths of a block, so that each of five holds many pairs of frames
 ROOM = 1.25  # length of a block in units of the longest lag fitted, at least
@@ -126,12 +126,7 @@ def checked_range(fit_range, length, unit):
     """Lowest and highest lag time of the fit, ps."""
     if fit_range is None:
         return max(LONGEST * SHORTEST * length, unit), LONGEST * length
-    try:
-        low, high = (float(x) for x in fit_range)
-    except (TypeError, ValueError):
-        raise GlasslibError(f"fit_range must be two lag times in ps, not {fit_range!r}") from None
-    if not 0 <= low < high:
-        raise GlasslibError(f"fit_range must be two increasing lag times in ps, not {fit_range!r}")
+    low, high = between("fit_range", fit_range)
     if low >= length:
         raise GlasslibError(f"fit_range starts at {low:g} ps, but the trajectory is {length:g} ps long")
     return low, min(high, length)

@@ -47,7 +47,7 @@ def dynamic_length(trajectory_or_replicas, *, a=1.0, time=None, q_max=HIGHEST, v
         `S_4` with error [species, time, q]; its `independent` part, `xi_4` (Å) and `S_4_0` with errors [species, time]; `resolved`: 1 where A and ξ₄² exceed
         zero beyond what chance does once in forty times (Student's t over the parts) and ξ₄ lies between 1/q of the shortest and of the longest wave.
         ξ₄ is NaN where it comes out as long as the box.
-        Errors over replicas or five blocks.
+        Errors over replicas, or over at most five blocks of time of at least two lag times each; NaN for a single one.
 
     References
     ----------
@@ -128,7 +128,7 @@ def averaged(parts, function):
 def four_point(run, pairs, names, a, waves, shell, shells, blocks, drift):
     """S₄ and, last, each atom's own share of it [blocks, species, times, shells + 1], NaN in shells without wave vectors and blocks without pairs."""
     shift = drift_of(run, drift)
-    block = np.minimum((pairs.middle * blocks).astype(int), blocks - 1)
+    block = pairs.blocks(blocks)
     stays = []
     for i, j in zip(pairs.first, pairs.second, strict=True):
         moved = (

@@ -197,7 +197,7 @@ def even_frames(run, interval, window):
         fitting = [int(t) for t in tick[1:] if t * (2 * window) <= tick[-1] and have[:: int(t)].all()]
         if not fitting:
             raise GlasslibError("hops need frames at even spacing: write linear output, or log output with more blocks")
-        slow = [g for g in fitting if g * unit >= RESOLVED * (1 - 1e-9) and g * enough <= tick[-1]]
+        slow = [g for g in fitting if g * unit >= RESOLVED * (1 - 1e-4) and g * enough <= tick[-1]]
         gap = slow[0] if slow else max([g for g in fitting if g * enough <= tick[-1]] or fitting[:1])
     frames = np.searchsorted(tick, np.arange(0, tick[-1] + 1, gap))
     if len(frames) < 2 * window + 1:

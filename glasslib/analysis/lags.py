@@ -83,8 +83,9 @@ def ticks(trajectory):
     if trajectory.step is not None:
         step = trajectory.step - trajectory.step[0]
         step //= np.gcd.reduce(np.diff(step))
-        unit = time[-1] / step[-1]
-        if np.abs(time - step * unit).max() < 10 * tolerance:
+        unit = (time @ step) / (step @ step)
+        single = 4 * np.spacing(np.float32(np.abs(trajectory.time).max()))  # times that were stored in single precision
+        if np.abs(time - step * unit).max() < max(10 * tolerance, single):
             return step, unit
     unit = smallest
     for gap in np.unique(np.round(np.diff(time) / tolerance)) * tolerance:

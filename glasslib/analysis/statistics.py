@@ -56,6 +56,17 @@ def single(name, value):
     return float(array[0])
 
 
+def between(name, values):
+    """Two increasing lag times, ps, from zero on, or a GlasslibError that names the option."""
+    try:
+        low, high = (float(x) for x in values)
+    except (TypeError, ValueError):
+        raise GlasslibError(f"{name} must be two lag times in ps, not {shown(values)}") from None
+    if not 0 <= low < high:
+        raise GlasslibError(f"{name} must be two increasing lag times in ps, not {shown(values)}")
+    return low, high
+
+
 def block_count(replicas, n_blocks=None):
     """Blocks of each replica: 8, or 1 where there are five replicas or more."""
     if n_blocks is not None:

@@ -8,6 +8,7 @@ from scipy.special import gamma
 
 from .dataset import dataset
 from .relaxation_time import decaying
+from .statistics import between
 
 LOWEST = 0.02  # values fitted lie above it, and so above the noise
 CAGED, BEGUN = 0.1, 0.98  # values between which the cage is looked for: above, noise has any slope
@@ -53,6 +54,8 @@ def stretched_exponential(result, *, fit_range=None, variable=None):
     name, decay = decaying(result, variable)
     decay = decay.transpose(..., "time")
     time, value = decay["time"].values, decay.values
+    if fit_range is not None:
+        fit_range = between("fit_range", fit_range)
     sem = (
         result[f"{name}_sem"].transpose(..., "time").values if f"{name}_sem" in result else np.full(value.shape, np.nan)
     )

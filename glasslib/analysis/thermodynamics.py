@@ -43,6 +43,8 @@ def thermodynamics(trajectory_or_replicas, *, n_blocks=None):
         log = values(replica)
         time = log["time"]
         weight = np.gradient(time) if len(time) > 1 else np.ones(1)
+        if len(time) > 1:
+            weight[[0, -1]] /= 2  # half an interval lies on their other side
         edges = np.linspace(replica.time[0], replica.time[-1], blocks + 1)
         block = np.clip(np.searchsorted(edges, time, "right") - 1, 0, blocks - 1)
         weights.append(np.bincount(block, weight, blocks))

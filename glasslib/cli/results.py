@@ -46,7 +46,7 @@ def analyse(
     from ..trajectory import read
 
     target, source = out / f"{trajectories[0].stem}.nc", _source(trajectories)
-    _refuse_others(target, source, trajectories[0])
+    _refuse_others(target, source, trajectories)
     symbols = None if species is None else [symbol.strip() for symbol in species.split(",")]
     replicas = [read(path, interval, timestep, symbols, wrapped, units) for path in trajectories]
     folder(out)  # rather an error now than after the analysis
@@ -63,25 +63,25 @@ def analyse(
 
 
 def _source(trajectories):
-    """Hash of where the first trajectory lies (the path itself would tell whose it is); GlasslibError where a file is given twice."""
+    """Hashes of where the trajectories lie (the paths themselves would tell whose they are); GlasslibError where a file is given twice."""
     places = [path.resolve() for path in trajectories]
     for path, place in zip(trajectories, places, strict=True):
         if places.count(place) > 1:
             raise GlasslibError(f"{path} is given twice, which would count it as two replicas: give each file once")
-    return sha256(os.fsencode(places[0])).hexdigest()[:16]
+    return " ".join(sorted(sha256(os.fsencode(place)).hexdigest()[:16] for place in places))
 
 
-def _refuse_others(target, source, trajectory):
-    """GlasslibError where `target` holds results of another trajectory; those that do not say of which are overwritten."""
+def _refuse_others(target, source, trajectories):
+    """GlasslibError where `target` holds results of a trajectory that is not among these; those that do not say of which are overwritten."""
     from ..sweep import attributes
 
     try:
         known = attributes(target).get("source", source) if target.exists() else source
     except (OSError, ValueError):  # no results at all
         return
-    if known != source:
+    if not set(known.split()) <= set(source.split()):
         raise GlasslibError(
-            f"{target} holds results of another {trajectory.stem} than {trajectory}: choose another folder (--out), or remove it"
+            f"{target} holds results of another {trajectories[0].stem}, or of other replicas, than {', '.join(map(str, trajectories))}: choose another folder (--out), or remove it"
         )
 
 

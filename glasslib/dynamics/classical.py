@@ -1,5 +1,6 @@
 """Classical trajectories, all of them inside LAMMPS."""
 
+import numbers
 import tempfile
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..provenance import RunRecord
 from ..trajectory import Trajectory
 from ..trajectory.h5md import plain
 from .schedule import log_frames
-from .store import LOG, Store, digest, finished, identity_of, set_aside, work_folder
+from .store import LOG, Store, checked_seed, digest, finished, identity_of, set_aside, work_folder
 
 CHECKPOINT = 5000  # steps of the production; LAMMPS reads each checkpoint that it wrote, so that killed and unbroken runs go the same way
 PER_PS = 1 / (1000 * units.fs)  # Å/ps in ASE's unit of velocity
@@ -66,8 +67,12 @@ def run_classical(
         "melt_ps": melt_ps,
         "melt_temperature": melt_temperature,
     }
+    for key, value in (values | ({} if pressure is None else {"pressure": pressure})).items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not np.isfinite(value):
+            raise GlasslibError(f"{key} must be a finite number, not {value!r}")
+    seed = checked_seed(seed)
     for key, value in values.items():
-        if not np.isfinite(value) or value < 0 or (value == 0 and key not in ("equilibrate_ps", "melt_ps")):
+        if value < 0 or (value == 0 and key not in ("equilibrate_ps", "melt_ps")):
             raise GlasslibError(f"{key} must be a number above zero, not {value!r}")
     if thermostat not in ("nvt", "nve"):
         raise GlasslibError(f"thermostat must be 'nvt' or 'nve', not {thermostat!r}")
@@ -117,6 +122,8 @@ class _Run:
     def go(self, record):
         """Begin or go on, and end with the file."""
         with self._open_store() as self.store:
+            if self.loaded is None and finished(self.out).get("run") == self.attrs["run"]:  # by another process
+                return self.store.remove()
             if self.loaded is None:
                 self.step, self.wall, self.sessions, self.clock = -1, 0.0, 1, time.monotonic()
                 _equilibrate(self.engine, self.values, self.attrs["seed"], self.pressure)
@@ -137,10 +144,9 @@ class _Run:
         self.loaded = store.load()
         if self.loaded is None or self.loaded[0]["identity"] == self.attrs["run"]:
             return store
-        store.__exit__()
         set_aside(work_folder(self.out))
-        self.loaded = None
-        return Store(self.out, len(self.engine.symbols))
+        store.__exit__()
+        return self._open_store()
 
     def _produce(self):
         last, do = int(self.frames[-1]), self.engine.do

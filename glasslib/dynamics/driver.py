@@ -9,6 +9,7 @@ from ..errors import GlasslibError
 from .guard import Guard
 from .schedule import read_schedule
 from .simulation import Simulation
+from .store import checked_seed
 
 
 def run(
@@ -79,11 +80,10 @@ def run(
     for name, value in (("checkpoint_every", checkpoint_every), ("log_every", log_every)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise GlasslibError(f"{name} must be a whole number of steps of at least 1, not {value!r}")
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise GlasslibError(f"seed must be a whole number of at least 0, not {seed!r}")
+    seed = checked_seed(seed)
     _check_start(atoms, stages)
     return Simulation(
-        atoms, calculator, stages, Path(out), int(seed), checkpoint_every, log_every, guard, list(inputs), attrs, quiet
+        atoms, calculator, stages, Path(out), seed, checkpoint_every, log_every, guard, list(inputs), attrs, quiet
     ).go()
 
 

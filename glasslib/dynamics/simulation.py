@@ -57,6 +57,10 @@ class Simulation:
             self._say(f"{self.out} is already complete")
             return self.out
         with self._open_store() as self.store:
+            if self.loaded is None and self._complete():
+                self.store.remove()
+                self._say(f"{self.out} was completed by another process")
+                return self.out
             if not self._resume():
                 self._begin()
             self._loop()
@@ -73,10 +77,9 @@ class Simulation:
             self.loaded[0]["identity"] == self.identity and np.allclose(self.loaded[0]["probe"], self.probe, rtol=1e-3)
         ):
             return store
-        store.__exit__()
         set_aside(work_folder(self.out))
-        self.loaded = None
-        return Store(self.out, len(self.atoms))
+        store.__exit__()
+        return self._open_store()
 
     def _begin(self):
         self.rng = np.random.default_rng(self.seed)

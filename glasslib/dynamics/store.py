@@ -27,6 +27,7 @@ from ase import Atoms
 
 from ..errors import GlasslibError
 from ..files import atomic, explain, folder, room
+from ..provenance import record_path
 from ..trajectory import Trajectory
 from ..trajectory.h5md import Writer
 
@@ -38,6 +39,8 @@ LOG = (
 def work_folder(out):
     """Folder of an unfinished run."""
     out = Path(out)
+    if not out.name:
+        raise GlasslibError(f"cannot write {out}: that path is a folder: name a file in it")
     return out.with_name(out.name + ".run")
 
 
@@ -58,6 +61,13 @@ def digest(atoms):
     for array in (atoms.positions, atoms.cell.array, momenta, atoms.get_masses()):
         known.update(np.ascontiguousarray(array, dtype=float).tobytes())
     return known.hexdigest()[:16]
+
+
+def checked_seed(seed):
+    """A seed as an int, or a GlasslibError."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise GlasslibError(f"seed must be a whole number of at least 0, not {seed!r}")
+    return int(seed)
 
 
 class Records:
@@ -154,9 +164,18 @@ class Store:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind=None, *_):
+        if kind is not None and not begun(self.out) and self._mine():
+            shutil.rmtree(self.path, ignore_errors=True)  # nothing to go on from
         for part in (self.frames, self.log, self._lock):
             part.close()
+
+    def _mine(self):
+        """Whether the folder is still the one whose lock this is."""
+        try:
+            return os.path.samestat(os.stat(self.path / "lock"), os.fstat(self._lock.fileno()))
+        except OSError:
+            return False
 
     def save(self, meta, arrays):
         """Write a checkpoint: `meta` plain values, `arrays` name → array."""
@@ -196,7 +215,7 @@ class Store:
                 f"{self.path}: frames or log do not match checkpoint {turn}: falling back to the one before",
                 stacklevel=2,
             )
-        if (self.path / "checkpoint-0").exists() or (self.path / "checkpoint-1").exists():
+        if begun(self.out):
             raise GlasslibError(
                 f"no checkpoint in {self.path} is whole: restore that folder, or remove it to begin again"
             )
@@ -241,9 +260,14 @@ def read_checkpoint(path):
         return None
 
 
+def begun(out):
+    """Whether there is an unfinished run that has come to a checkpoint, whole or not."""
+    return any((work_folder(out) / f"checkpoint-{turn}").exists() for turn in (0, 1))
+
+
 def finished(out):
     """Attributes of the trajectory of a run that is complete; empty where there is none."""
-    return {} if work_folder(out).exists() else kept(out)
+    return {} if begun(out) else kept(out)
 
 
 def same_run(known, attrs):
@@ -264,12 +288,14 @@ def kept(out):
 
 
 def set_aside(path, what="an unfinished run with other settings"):
-    """Move the file or folder of another run out of the way and say so."""
+    """Move the file or folder of another run out of the way, a file's record with it, and say so."""
     path, number = Path(path), 1
     while (target := path.with_name(f"{path.name}.aside-{number}")).exists():
         number += 1
     try:
         path.rename(target)
+        if record_path(path).exists():
+            record_path(path).rename(record_path(target))
     except OSError as error:
         raise explain(error, target) from None
     print(f"{path} holds {what}: moved to {target}", file=sys.stderr)
@@ -293,7 +319,7 @@ def so_far(out):
     GlasslibError
         Where there is no such run, or no frame yet.
     """
-    if Path(out).exists() and not work_folder(out).exists():
+    if Path(out).exists() and not begun(out):
         return Trajectory.open(out)
     meta, _ = _newest(out)
     symbols = meta["symbols"]
@@ -322,7 +348,7 @@ def final_state(out):
     ase.Atoms
         Positions unwrapped; `info` holds "time" (ps).
     """
-    if work_folder(out).exists():
+    if begun(out) or not Path(out).exists():
         meta, arrays = _newest(out)
         symbols, time = meta["symbols"], meta["time"]
         positions, momenta, cell, masses = (arrays[name] for name in ("positions", "momenta", "cell", "masses"))

@@ -43,9 +43,14 @@ class Lazy:
         if dots:
             key = (*key[: dots[0]], *[slice(None)] * (4 - len(key)), *key[dots[0] + 1 :])
         frames = self._frames[key[0]]
+        if np.ndim(frames) > 1:
+            raise GlasslibError("frames are chosen by a number, a slice or a list of numbers")
         positions = self.read_frames(np.atleast_1d(frames))
-        positions = positions if np.ndim(frames) else positions[0]
-        return positions if len(key) == 1 else positions[(slice(None),) * np.ndim(frames) + key[1:]]
+        if np.ndim(frames) == 0:
+            first = 0
+        else:  # a list goes together with lists of atoms or coordinates, as NumPy has it
+            first = slice(None) if isinstance(key[0], slice) else np.arange(len(frames))
+        return positions[(first, *key[1:])]
 
     def take(self, frames):
         """View of some frames."""
