@@ -90,7 +90,7 @@ def test_cristobalite_has_two_six_membered_rings_for_each_silicon():
         (lambda t: analysis.clusters(t, cutoff=9.0), "half the width"),
         (lambda t: analysis.clusters(t, cutoff={"Na": -1.0}), "cutoff must be"),
         (lambda t: analysis.clusters(t, cutoff={"Xx": 3.0}), "cutoff names Xx"),
-        (lambda t: analysis.bond_angles(t, cutoff={"Na-X": 2.0}), "cutoff names the pair 'Na-X'"),
+        (lambda t: analysis.bond_angles(t, cutoff={"Na-X": 2.0}), "cutoff names 'Na-X', which is no pair"),
         (lambda t: analysis.rings(t), "no Si"),
         (lambda t: analysis.coherent_intermediate_scattering(t, width=-1), "width must be"),
     ],

@@ -1,6 +1,7 @@
 """Bond angle distributions."""
 
 import numpy as np
+from ase.data import chemical_symbols
 from numba import njit
 
 from ..errors import GlasslibError
@@ -49,11 +50,10 @@ def bond_angles(trajectory_or_replicas, *, triplets=None, cutoff=None, bins=90, 
                 f"triplet {t!r} must name three species of the trajectory ({', '.join(names)}), such as 'O-Si-O'"
             )
     if isinstance(cutoff, dict):
+        known = {*names, *chemical_symbols[1:]}
         for pair in cutoff:
-            if not isinstance(pair, str) or len(pair.split("-")) != 2 or not set(pair.split("-")) <= set(names):
-                raise GlasslibError(
-                    f"cutoff names the pair {pair!r}: pairs are of two species of the trajectory ({', '.join(names)}), such as 'Si-O'"
-                )
+            if not isinstance(pair, str) or len(pair.split("-")) != 2 or not set(pair.split("-")) <= known:
+                raise GlasslibError(f"cutoff names {pair!r}, which is no pair of species such as 'Si-O'")
     cutoffs = {}
     for t in triplets:
         a, b, c = t.split("-")

@@ -1,6 +1,7 @@
 """Clusters and strings of the fastest atoms."""
 
 import numpy as np
+from ase.data import chemical_symbols
 from scipy.sparse.csgraph import connected_components
 
 from ..errors import GlasslibError
@@ -58,10 +59,9 @@ def clusters(
     names = symbols(replicas)
     widest = min(half_width(t.cell) for t in replicas)
     given = cutoff if isinstance(cutoff, dict) else dict.fromkeys(names, cutoff)
-    if set(given) - set(names):
-        raise GlasslibError(
-            f"cutoff names {', '.join(map(str, sorted(set(given) - set(names), key=str)))}: the species are {', '.join(names)}"
-        )
+    unknown = [str(s) for s in given if s not in names and s not in chemical_symbols[1:]]
+    if unknown:
+        raise GlasslibError(f"cutoff names {', '.join(unknown)}, no species: those here are {', '.join(names)}")
     lone = [s for s in names if np.count_nonzero(replicas[0].species == s) < 2]  # a cluster of its own at any cutoff
     given = dict.fromkeys(lone, widest) | {s: r for s, r in given.items() if r is not None}
     cutoffs = np.array([default_cutoff(replicas, s, s, given.get(s)) for s in names])

@@ -39,8 +39,8 @@ class Potential(nn.Module):
     scale : float
         Energy unit of the network, eV.
     bounds : (float, float), optional
-        Energies of an atom, eV, without that of its species, between which the network is trusted; training leaves those of its frames with half of
-        their range to spare on either side.
+        Energies of an atom, eV, without that of its species, between which the network is trusted; training leaves those of its frames with
+        some of their range to spare on either side.
     core : dict of float, optional
         Outer radii of the core repulsion, see `Repulsion`.
     """

@@ -24,6 +24,7 @@ from .network import fixed_part, new_potential, pair_energies
 from .optimiser import Optimiser
 
 TERMS = ("energy", "forces", "virial")
+BELOW, ABOVE = 0.1, 0.5  # of the range of the training frames' energies of atoms, by which the bounds lie beyond it
 
 
 def learning_rate(step, steps, config):
@@ -323,12 +324,15 @@ class Training:
 
     @torch.no_grad()
     def _bounds(self):
-        """Between which energies of atoms the network is trusted, eV: what the training frames have, and half of its range on either side."""
+        """Between which energies of atoms the network is trusted, eV: those of the training frames, a tenth of their range below and half of it above.
+
+        Below they end sharply, at the best places that there are: what a network finds much lower is a hole.
+        """
         fast, frames = self.config.engine == "fast", map(collate, zip(self.train))
         found = torch.cat([pair_energies(self.potential, frame, frame.vector, fast) for frame in frames])
         low, high = float(found.min()), float(found.max())
-        spare = max(high - low, self.potential.scale) / 2
-        return low - spare, high + spare
+        span = max(high - low, self.potential.scale)
+        return low - BELOW * span, high + ABOVE * span
 
     def _save(self, path, metadata):
         self.potential.bounds = self._bounds()
