@@ -109,11 +109,25 @@ def test_killed_process_leaves_its_frame_to_the_next(quick, monkeypatch, tmp_pat
     assert quick.read_text().count("begin cell-0") == 2 and quick.read_text().count("begin cell-1") == 1
 
 
-def test_frame_that_kills_its_process_again_and_again_is_given_up(tmp_path):
+@needs_gpaw
+def test_frame_that_kills_its_process_again_and_again_is_given_up(tmp_path, monkeypatch):
+    queue, out = queue_of(tmp_path / "queue.extxyz", 2), tmp_path / "labels"
+
+    def dies(running, out, wanted, quiet):
+        for process in running:
+            process.kill()
+            process.wait()
+        handle = claim(out, "cell-1")
+        if handle is not None:
+            os.close(handle)  # the lock goes, as with a process that died
+
+    monkeypatch.setattr(labelling, "_watch", dies)
     for _ in range(labelling.ATTEMPTS):
-        os.close(claim(tmp_path, "bad"))  # the lock goes, as with a process that died
-    assert claim(tmp_path, "bad") is None
-    assert "5 processes" in failures(tmp_path)["bad"]
+        assert not failures(out)
+        with pytest.raises(GlasslibError, match="workers ended"):
+            label_queue(queue, out, coarse=True, quiet=True)
+    assert claim(out, "cell-1") is None
+    assert list(failures(out)) == ["cell-1"] and "3 times" in failures(out)["cell-1"]
 
 
 @needs_gpaw
@@ -291,7 +305,7 @@ def test_a_frame_whose_labelling_is_stopped_on_purpose_is_not_given_up(tmp_path,
             process.terminate()
             process.wait()
         os.close(claim(out, "cell-0"))  # as the worker did before it was stopped
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt  # or a kill -9 of everything, which leaves the same files
 
     monkeypatch.setattr(labelling, "_watch", interrupted)
     for _ in range(2 * labelling.ATTEMPTS):

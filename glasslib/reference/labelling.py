@@ -28,7 +28,7 @@ from .frames import NUMBERS, TEXT, check_composition, read_plain, voigt, write_p
 from .stress import oxide_units
 
 WORKER = "glasslib.reference.worker"
-ATTEMPTS = 5  # times that a process may end while it works on a frame
+ATTEMPTS = 3  # calls of `label_queue`, alive to see it, of which a process may die while it works on a frame
 
 
 def names(frames):
@@ -135,7 +135,7 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
     mpiexec = str(beside) if beside.exists() else "mpiexec"
     begin = [sys.executable] if ranks == 1 else [mpiexec, "-n", str(ranks), sys.executable, "-m", "gpaw", "python"]
     command = [*begin, "-m", WORKER, str(queue), str(out), str(end), str(int(coarse)), str(os.getpid())]
-    running, finished = [], False
+    running = []
     try:
         for _ in range(min(workers, len(_open(out, wanted)))):
             running.append(
@@ -147,15 +147,14 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
                 )
             )
         _watch(running, out, wanted, quiet)
-        finished = True
     finally:
         for process in running:
             if process.poll() is None:
                 process.terminate()
         for process in running:
             process.wait()
-        if not finished:
-            _forgive(out, wanted)
+    if any(process.returncode for process in running):
+        _count(out, wanted)
     left = _open(out, wanted)
     over = end and time.time() >= end
     if left and not over and any(p.returncode for p in running):
@@ -232,25 +231,23 @@ def claim(out, name, structure=None):
         return None
     attempts = os.pread(handle, 100, 0).count(b"\n")
     if attempts >= ATTEMPTS:
-        reason = f"{attempts} processes ended while they worked on it (memory?)"
+        reason = f"{attempts} times a process died while it worked on it (memory?)"
         write_json(out / f"{name}.failed.json", {"reason": reason} | ({"structure": structure} if structure else {}))
         _release(handle, path)
         return None
-    os.pwrite(handle, b"\n", attempts)
-    os.fsync(handle)
     return handle
 
 
-def _forgive(out, wanted):
-    """Take back one attempt of each frame that nobody works on any more: these were stopped on purpose."""
-    for name in wanted:
+def _count(out, wanted):
+    """Count an attempt at each open frame that nobody works on any more: its process died, and nobody stopped this one on purpose."""
+    for name in _open(out, wanted):
         try:
-            handle = os.open(out / f"{name}.claim", os.O_RDWR)
+            handle = os.open(out / f"{name}.claim", os.O_RDWR | os.O_APPEND)
         except OSError:
             continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(handle, max(0, os.fstat(handle).st_size - 1))
+            os.write(handle, b"\n")
         except OSError:  # another process has it
             pass
         finally:
