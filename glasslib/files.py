@@ -1,6 +1,7 @@
 """Files that are either whole or not there, and the reading of plain data."""
 
 import errno
+import fcntl
 import gzip
 import hashlib
 import json
@@ -54,6 +55,26 @@ def folder(path):
     except OSError as error:
         raise explain(error, path) from None
     return path
+
+
+@contextmanager
+def alone(target, busy=None):
+    """Hold the lock of the folder `target`, which is made where it is missing; it goes with this process, however that ends.
+
+    Another process that wants it waits or, with `busy`, gets a GlasslibError of those words. Yields the lock's file descriptor, for a child to inherit.
+    """
+    try:
+        place = os.open(folder(target), os.O_RDONLY)
+    except OSError as error:
+        raise explain(error, target) from None
+    try:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:
+            raise GlasslibError(busy) from None
+        yield place
+    finally:
+        os.close(place)
 
 
 @contextmanager

@@ -183,7 +183,8 @@ def forget_key(path):
 def ancestry(path, depth=0, seen=None, kept="data"):
     """Lines that trace an artefact through its records to files that have none (the ab initio frames).
 
-    An input that another file has replaced is looked for among those that the manifest of the folder `kept` lists, by its SHA-256.
+    Records name inputs as seen from the folder that the command was given in: they are looked for from here, and from every folder above the
+    artefact. One that another file has replaced is looked for among those that the manifest of the folder `kept` lists, by its SHA-256.
 
     Yields
     ------
@@ -199,16 +200,20 @@ def ancestry(path, depth=0, seen=None, kept="data"):
         yield depth, relative(path), "source"
         return
     content = read_json(record)
+    if not isinstance(content, dict) or not isinstance(content.get("inputs", {}), dict):
+        raise GlasslibError(f"{record} is no record of this library: restore it, or make {path.name} again")
     altered = " (altered since it was recorded)" if content.get("sha256") != sha256(path) else ""
     yield depth, relative(path), f"{content.get('kind')} of {content.get('started')}{altered}"
     if path.resolve() in seen:
         return
     seen.add(path.resolve())
     for name, known in content.get("inputs", {}).items():
-        source, remark_of = Path(name), ""
-        if not source.exists() or sha256(source) != known:
-            moved = _kept_as(known, Path(kept))
-            source = moved or source
+        roots = [Path(), *path.resolve().parents]
+        there = [root / name for root in roots if (root / name).is_file()]
+        source, remark_of = next((file for file in there if sha256(file) == known), None), ""
+        if source is None:
+            moved = next(filter(None, (_kept_as(known, root / kept) for root in roots)), None)
+            source = moved or (there[0] if there else Path(name))
             remark_of = f" (then {name})" if moved else " (not the version that was used)" if source.exists() else ""
         for level, line, remark in ancestry(source, depth + 1, seen, kept):
             yield level, line, remark + (remark_of if level == depth + 1 else "")

@@ -4,11 +4,8 @@ A state is a pair (composition name, temperature in K). Trajectories lie in `<ru
 replicas); results in groups `NS2/3000` of one file for each observable.
 """
 
-import fcntl
-import os
 import re
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from .errors import GlasslibError
-from .files import SMALL, atomic, folder, listed
+from .files import SMALL, alone, atomic, listed
 from .trajectory import Trajectory
 
 LARGE = 5000  # values
@@ -139,7 +136,7 @@ def merge(source, target):
     new = {path.name: load(path) for path in listed(source, "*.nc")}
     if not new:
         raise GlasslibError(f"no results (.nc) in {source}: run the notebooks 05 to 10, or `glasslib run`, first")
-    with _alone(target):
+    with alone(target):
         old = {path.name: load(path) for path in listed(target, "*.nc")}
         states = set().union(*new.values())
         lacking = sorted(
@@ -154,17 +151,6 @@ def merge(source, target):
             save(dict(sorted((old.get(name, {}) | found).items())), target / name, **how)
         known = set().union(*old.values()) if old else set()
         return {"added": sorted(states - known), "replaced": sorted(states & known)}
-
-
-@contextmanager
-def _alone(target):
-    """Hold the lock of a folder, which is made where it is missing; another process that wants it waits."""
-    place = os.open(folder(target), os.O_RDONLY)
-    try:
-        fcntl.flock(place, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(place)
 
 
 def attributes(path):

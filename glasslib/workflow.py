@@ -1,16 +1,14 @@
 """The execution of notebooks, and the run of a whole profile. The Snakefile holds the arrows; this file holds what the arrows do."""
 
-import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 from . import notebook
 from .errors import GlasslibError
-from .files import atomic, explain, folder
+from .files import alone, atomic
 from .processes import follow
 from .profiles import ROOT, load_profile, plan, states
 from .sweep import trajectory_path
@@ -85,7 +83,8 @@ def run(profile_name, cores=None, dry_run=False):
         print(plan(profile))
         _snakemake(profile_name, cores, "--dry-run")
         return []
-    with _alone(target) as lock:
+    # Snakemake's own lock is a file that stays when it is killed, and would refuse the next run; this one goes with its last holder
+    with alone(target, f"another process is running {target}: wait for it or stop it") as lock:
         _arrange(target, wanted)
         quiet = ("--quiet", "progress", "rules", "--keep-going")
         ok = _snakemake(profile_name, cores, *quiet, "--until", "simulate", lock=lock)
@@ -113,25 +112,6 @@ def _arrange(target, wanted):
 
 def _aside(path):
     return path.with_name(f"{path.name}.aside")
-
-
-@contextmanager
-def _alone(target):
-    """Hold the lock of a run, for this process and the Snakemake that inherits it.
-
-    Snakemake's own lock is a file that stays when it is killed, and would refuse the next run; this one goes with its last holder.
-    """
-    path = folder(target) / "lock"
-    try:
-        file = open(path, "a")  # noqa: SIM115, closed below
-    except OSError as error:
-        raise explain(error, path) from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise GlasslibError(f"another process is running {target}: wait for it or stop it") from None
-        yield file.fileno()
 
 
 def _snakemake(profile_name, cores, *options, partial=False, lock=None):

@@ -89,3 +89,28 @@ def test_contacts_need_labelled_frames_and_are_no_more_than_the_number_asked_for
 def test_the_name_of_a_round_must_be_fit_for_a_file():
     with pytest.raises(GlasslibError, match="letters and digits"):
         active.propose(Collapse(), 1, name="../x")
+
+
+def test_what_is_kept_of_the_hot_stage_says_so():
+    state, closer = State("NS2", 1500, 0.95, "painn9", 7), {("O", "O"): 2.6}
+    found = active.explore(load_potential(), state, atoms=18, melt_ps=0.3, hold_ps=0.02, every_ps=0.02, closer=closer)
+    contacts = [atoms.info["temperature_K"] for atoms in found if "contact" in atoms.info]
+    assert contacts and active.HOT in contacts
+    assert {atoms.info["temperature_K"] for atoms in found if "contact" not in atoms.info} == {1500}
+    (last,) = active.explore(Collapse(), State("NS2", 3000, 0.95, "bad", 1), atoms=18, melt_ps=5.0, hold_ps=1.0)
+    assert last.info["temperature_K"] == active.HOT
+
+
+def test_a_run_that_ends_after_a_kept_configuration_has_it_once(monkeypatch):
+    class Ends(Watch):
+        looks = 0
+
+        def trouble(self, atoms, results):
+            self.looks += 1
+            return "enough" if self.looks > 4 else None  # one look at the hot melt, then 5 to 30 fs of the other
+
+    monkeypatch.setattr(active, "Watch", Ends)
+    found = active.explore(
+        load_potential(), State("NS2", 2000, 0.95, "p", 1), 18, melt_ps=0.01, hold_ps=0.06, every_ps=0.01
+    )
+    assert len(found) == 1

@@ -6,13 +6,14 @@ import warnings
 
 import numpy as np
 import pytest
+from ase.constraints import FixAtoms
 from scipy.stats import chi
 
 from glasslib import GlasslibError, load_potential, random_structure, reference
 from glasslib.dynamics import Guard
 from glasslib.dynamics.guard import Watch
 from glasslib.potential import CALIBRATION, files
-from glasslib.training import calibration
+from glasslib.training import calibration, parity
 
 BELOW = (
     chi.ppf(2 / 3, 3) / 3**0.5
@@ -110,3 +111,39 @@ def test_limits_on_a_committee_stop_or_warn(limit, key):
     assert Watch(Guard(**{limit: 3.0}, **no_distances), melt, 300).trouble(melt, results) is None
     with pytest.raises(GlasslibError, match="needs a"):
         watch.trouble(melt, {"energy": 0.0})
+
+
+def test_a_calibration_that_lacks_a_species_is_refused_before_it_is_written(tmp_path):
+    for path in files("committee")[:2]:
+        for suffix in (".safetensors", ".json"):
+            shutil.copy(path.with_suffix(suffix), tmp_path)
+    frames = reference.split(reference.read_frames("data/frames"))["test"]
+    silica = [frame for frame in frames if frame.info["composition"] == "SiO2"][:2]
+    with pytest.raises(GlasslibError, match="0 of Na"):
+        calibration.calibrate(tmp_path, silica)
+    assert not (tmp_path / CALIBRATION).exists()
+    (tmp_path / CALIBRATION).write_text("{}")  # one that cannot be used does not stand in the way of a new one
+    soda = [frame for frame in frames if frame.info["composition"] == "NS"][:6]
+    assert set(calibration.calibrate(tmp_path, soda)) == {"O", "Na", "Si"}
+    assert load_potential(tmp_path).factor is not None
+
+
+def test_forces_on_atoms_that_are_held_count():
+    frame = reference.split(reference.read_frames("data/frames"))["test"][0]
+    held = frame.copy()
+    held.calc = frame.calc
+    held.set_constraint(FixAtoms(range(len(held))))
+    for made, free in zip(
+        *(calibration.disagreement(load_potential("committee"), [f])[:2] for f in (held, frame)), strict=True
+    ):
+        np.testing.assert_allclose(made, free)
+    np.testing.assert_array_equal(parity(load_potential(), [held]).forces, parity(load_potential(), [frame]).forces)
+
+
+def test_species_too_rare_on_other_trajectories_are_foretold_nothing():
+    spread, error = made(120, 0.1, 2.0)
+    species, group = np.repeat(["O", "Na"], 60), np.r_[np.arange(60) % 5, np.zeros(60, int)]
+    foretold = calibration.held_out(np.r_[spread[:60], spread[60:]], error, species, group)
+    assert np.isnan(foretold[species == "Na"]).all() and np.isnan(foretold[species == "O"]).all()
+    more, wrong = made(600, 0.1, 2.0)
+    assert np.isfinite(calibration.held_out(more, wrong, np.full(600, "O"), np.arange(600) % 5)).all()

@@ -13,6 +13,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
 
 from glasslib.errors import GlasslibError
 from glasslib.files import listed
@@ -312,3 +313,48 @@ def test_a_frame_whose_labelling_is_stopped_on_purpose_is_not_given_up(tmp_path,
         with pytest.raises(KeyboardInterrupt):
             label_queue(queue, out, coarse=True, quiet=True)
     assert not failures(out)
+
+
+@needs_gpaw
+def test_a_label_that_cannot_be_written_is_not_its_frames_fault(quick, tmp_path, monkeypatch):
+    def full(path, frames):
+        raise GlasslibError(f"cannot write {path}: the disk is full")
+
+    queue, out = queue_of(tmp_path / "queue.extxyz", 1), tmp_path / "labels"
+    out.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(labelling, "write_plain", full)
+        for _ in range(2 * labelling.ATTEMPTS):
+            with pytest.raises(GlasslibError, match="disk is full"):
+                work(queue, out, coarse=True)
+            labelling._count(out, ["cell-0"])  # as the living queue does that saw its worker end
+    assert not failures(out) and not list(out.glob("*.claim"))
+    work(queue, out, coarse=True)
+    assert len(read_plain(out / "cell-0.extxyz")) == 1
+
+
+@needs_gpaw
+def test_a_frame_labelled_at_another_level_leaves_its_derivative_behind(quick, tmp_path):
+    stale, same = cell(0), cell(1)
+    for atoms, level in ((stale, "other"), (same, gpaw.FULL.name)):
+        atoms.info |= {"level": level, "dE_dlnE": -77.0, "stress_raw": np.eye(3), "stress_correction": np.eye(3)}
+    write_plain(tmp_path / "queue.extxyz", [stale, same])
+    (tmp_path / "labels").mkdir()
+    work(tmp_path / "queue.extxyz", tmp_path / "labels")
+    old, kept = (read_plain(tmp_path / f"labels/cell-{s}.extxyz")[0].info for s in (0, 1))
+    assert not {"dE_dlnE", "stress_raw", "stress_correction"} & set(old) and kept["dE_dlnE"] == -77.0
+
+
+@needs_gpaw
+def test_the_force_on_an_atom_held_in_place_is_labelled(monkeypatch):
+    class Pull(Calculator):
+        implemented_properties = ("energy", "forces", "stress")
+
+        def calculate(self, atoms=None, properties=(), system_changes=()):
+            super().calculate(atoms, properties, system_changes)
+            self.results = {"energy": 1.0, "forces": np.ones((3, 3)), "stress": np.zeros(6)}
+
+    monkeypatch.setattr(gpaw, "calculator", lambda level, log_file=None: Pull())
+    held = cell(0)
+    held.set_constraint(FixAtoms([0]))
+    assert (gpaw.label(held)["forces"] == 1).all() and held.constraints

@@ -122,3 +122,18 @@ def test_what_was_made_from_something_else_is_not_taken_for_current(tmp_path):
     assert not made_for(path, "first")  # not there yet
     path.touch()
     assert made_for(path, "first") and not made_for(path, "second")
+
+
+def test_ancestry_is_found_from_any_folder(tmp_path, monkeypatch):
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    for folder in (project / "data", project / "runs", elsewhere):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(project)
+    (project / "data/frames").write_text("frames")
+    (project / "runs/model").write_text("model")
+    RunRecord("training", {}, inputs=["data/frames"]).save("runs/model")
+    monkeypatch.chdir(elsewhere)
+    assert [remark for *_, remark in ancestry(project / "runs/model")][1] == "source"
+    record_path(project / "runs/model").write_text("[1]")
+    with pytest.raises(GlasslibError, match="no record of this library"):
+        list(ancestry(project / "runs/model"))

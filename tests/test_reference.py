@@ -1,15 +1,18 @@
 """Frames, splits and the stress correction of the ab initio data set."""
 
 import gzip
+from threading import Thread
 
+import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
 from ase.units import GPa
 
 from glasslib.errors import GlasslibError
-from glasslib.files import read_json, sha256, unpacked, write_json
+from glasslib.files import alone, read_json, sha256, unpacked, write_json
 from glasslib.provenance import record_path
 from glasslib.reference import collect, read_frames, split, statistics, write_frames
 from glasslib.reference.frames import read_plain, voigt, write_plain
@@ -344,8 +347,11 @@ def test_gzipped_frames_are_those_of_the_plain_file(tmp_path):
         write_plain(tmp_path / name, frames)
     packed = (tmp_path / "b.extxyz.gz").read_bytes()
     assert gzip.decompress(packed) == (tmp_path / "a.extxyz").read_bytes()
-    (tmp_path / ".c-1.extxyz").write_text("left behind by a process that was killed")
-    assert len(read_frames(tmp_path)) == 6  # both files of the folder
+    both = tmp_path / "both"
+    write_plain(both / "a.extxyz", frames[:1])
+    write_plain(both / "b.extxyz.gz", frames[1:])
+    (both / ".c-1.extxyz").write_text("left behind by a process that was killed")
+    assert len(read_frames(both)) == 3
     write_plain(tmp_path / "a.extxyz.gz", frames)
     with pytest.raises(GlasslibError, match="count twice"):
         read_frames(tmp_path)
@@ -401,3 +407,55 @@ def test_a_record_beside_a_data_set_names_its_labels(tmp_path):
     assert sha256(labels / "a.extxyz") in record["inputs"].values()
     collect(labels, out)
     assert read_json(record_path(out))["parameters"] == {"before": record["sha256"]}
+
+
+def test_one_odd_frame_of_a_file_does_not_take_those_after_it_along(tmp_path):
+    frames = [raw_frame(s) for s in range(4)]
+    frames[1].info["dE_dlnE"] = "x"
+    write_plain(tmp_path / "labels.extxyz", frames)
+    with pytest.warns(UserWarning, match="labels.extxyz, frame 1: .*dE_dlnE"):
+        found = collect(tmp_path / "labels.extxyz", tmp_path / "set.extxyz")
+    assert [a.info["parent"] for a in found] == ["p0", "p2", "p3"]
+
+
+def test_two_that_collect_into_one_file_take_turns(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        write_plain(tmp_path / name / "x.extxyz", [raw_frame(ord(name))])
+    out = tmp_path / "set" / "all.extxyz"
+    with alone(out.parent):
+        both = [Thread(target=collect, args=(tmp_path / name, out)) for name in "ab"]
+        for one in both:
+            one.start()
+        both[0].join(0.3)
+        assert both[0].is_alive() and not out.exists()
+    for one in both:
+        one.join()
+    assert len(read_frames(out)) == 2
+
+
+def test_a_frame_in_two_files_of_a_folder_is_refused(tmp_path):
+    write_frames(tmp_path / "a.extxyz", [frame(0), frame(1)])
+    write_frames(tmp_path / "b.extxyz", [frame(1)])
+    with pytest.raises(GlasslibError, match=r"a.extxyz and .*b.extxyz both hold a frame of p1"):
+        read_frames(tmp_path)
+    write_frames(tmp_path / "b.extxyz", [frame(2, parent="p1")])  # another structure of that parent
+    assert len(read_frames(tmp_path)) == 3
+
+
+def test_atoms_held_in_place_are_read_free(tmp_path):
+    held = raw_frame(0)
+    held.set_constraint(FixAtoms([0, 1]))
+    ase.io.write(
+        tmp_path / "a.extxyz", held, format="extxyz", columns=["symbols", "positions", "move_mask"], write_results=False
+    )
+    assert ase.io.read(tmp_path / "a.extxyz").constraints
+    assert not read_plain(tmp_path / "a.extxyz")[0].constraints
+
+
+def test_only_the_parts_that_are_needed_must_hold_frames():
+    few = [raw_frame(s) for s in range(3)]
+    with pytest.raises(GlasslibError, match="empty with split seed 0"):
+        split(few)
+    parts = split(few, needed=("train",))
+    assert sum(map(len, parts.values())) == 3

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from test_training import SMALL, frame
 
 from glasslib.errors import GlasslibError
-from glasslib.files import read_json
+from glasslib.files import alone, read_json
 from glasslib.potential.calculator import PaiNNCalculator
 from glasslib.potential.graph import build
 from glasslib.potential.storage import load_model
@@ -196,9 +196,7 @@ def test_refining_starts_from_the_model_with_new_species_energies(tmp_path):
     first = train(frames, [], tmp_path / "first", config)
     for made in frames:
         made.calc.results["energy"] += 40.0 * len(made)
-    refined = train(
-        frames, [], tmp_path / "second", dataclasses.replace(TINY, epochs=1, rate=1e-9, features=128), initial=first
-    )
+    refined = train(frames, [], tmp_path / "second", dataclasses.replace(TINY, epochs=1, rate=1e-9), initial=first)
     before = evaluate(load_model(first), [frame(seed) for seed in range(4)])
     after = evaluate(load_model(refined), frames)
     row, other = after.loc[("all", "all")], before.loc[("all", "all")]
@@ -303,7 +301,7 @@ def test_odd_sizes_are_refined_by_the_readable_engine_only(tmp_path):
     odd = dataclasses.replace(TINY, epochs=1, features=8, engine="reference")
     start = train([frame(0)], [], tmp_path / "odd", odd)
     with pytest.raises(GlasslibError, match="engine='reference'"):
-        train([frame(0)], [], tmp_path / "fast", dataclasses.replace(TINY, epochs=1), initial=start)
+        train([frame(0)], [], tmp_path / "fast", TrainConfig(epochs=1), initial=start)
 
 
 def test_slabs_and_molecules_are_evaluated_without_stress(tmp_path):
@@ -312,3 +310,36 @@ def test_slabs_and_molecules_are_evaluated_without_stress(tmp_path):
     slab.pbc = (True, True, False)
     table = evaluate(PaiNNCalculator([load_model(path)]), [slab])
     assert np.isfinite(table.loc[("all", "all")].force_rmse)
+
+
+def test_sizes_that_contradict_the_initial_model_are_refused_and_its_own_are_recorded(tmp_path):
+    first = train([frame(0)], [], tmp_path / "first", dataclasses.replace(TINY, epochs=1, cutoff=4.5))
+    for key, value in (("features", 128), ("cutoff", 4.0), ("species", ("Na", "O", "Si"))):
+        wrong = dataclasses.replace(TrainConfig(epochs=1), **{key: value})
+        with pytest.raises(GlasslibError, match=f"initial model has {key}"):
+            train([frame(0)], [], tmp_path / "wrong", wrong, initial=first)
+    path = train([frame(0)], [], tmp_path / "next", TrainConfig(epochs=1), initial=first)
+    told = read_json(path.with_suffix(".json"))
+    for key in ("features", "interactions", "cutoff"):
+        assert told["metadata"]["training"][key] == told["network"][key]
+    assert told["network"]["cutoff"] == 4.5
+
+
+def test_a_folder_is_trained_in_by_one_process_at_a_time(tmp_path):
+    config = dataclasses.replace(TINY, epochs=1)
+    with alone(tmp_path), pytest.raises(GlasslibError, match="another process is training in"):
+        train([frame(0)], [], tmp_path, config)
+    assert train([frame(0)], [], tmp_path, config).with_suffix(".safetensors").exists()
+
+
+@pytest.mark.parametrize("lost", ["model.safetensors", "model.json", "altered"])
+def test_a_model_that_was_lost_is_written_again_from_the_last_checkpoint(tmp_path, lost):
+    train([frame(0)], [], tmp_path, TINY)
+    before = weights(tmp_path)
+    if lost == "altered":
+        (tmp_path / "model.safetensors").write_bytes(b"not what was trained")
+    else:
+        (tmp_path / lost).unlink()
+    load_model(train([frame(0)], [], tmp_path, TINY))
+    for name, values in before.items():
+        np.testing.assert_array_equal(weights(tmp_path)[name], values)

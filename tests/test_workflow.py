@@ -8,6 +8,7 @@ import yaml
 
 from glasslib import GlasslibError, analysis, book, notebook, profiles, sweep, workflow
 from glasslib.cli.app import settings
+from glasslib.files import alone
 
 QUICK = yaml.safe_load((profiles.ROOT / "profiles" / "quick.yml").read_text())
 
@@ -149,7 +150,7 @@ def test_two_processes_that_merge_into_one_folder_take_turns(tmp_path):
     target = results(tmp_path / "old", msd={("NS2", 500.0): 1})
     source = results(tmp_path / "new", msd={("NS2", 1000.0): 2})
     merging = Thread(target=sweep.merge, args=(source, target))
-    with sweep._alone(target):
+    with alone(target):
         merging.start()
         merging.join(0.3)
         assert merging.is_alive() and list(sweep.load(target / "msd.nc")) == [("NS2", 500.0)]

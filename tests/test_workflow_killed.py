@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from glasslib import GlasslibError, workflow
+from glasslib.files import alone
 
 
 def prepared(folder):
@@ -55,8 +56,8 @@ def test_snakemake_killed_in_a_sweep_goes_on_without_repeating_or_losing_anythin
     (unfinished,) = (path.name.removesuffix(".h5.run") for path in trajectories.glob("*.run"))
     assert len(done) == 1 and not (notebooks / f"{unfinished}.ipynb").exists()
 
-    code = "from glasslib.workflow import _alone, _snakemake\n"
-    code += "with _alone('runs/tiny') as lock: assert _snakemake('tiny.yml', 1, '--until', 'simulate', lock=lock)"
+    code = "from glasslib.files import alone\nfrom glasslib.workflow import _snakemake\n"
+    code += "with alone('runs/tiny') as lock: assert _snakemake('tiny.yml', 1, '--until', 'simulate', lock=lock)"
     again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, **settings)
     assert again.returncode == 0, again.stderr
     assert f"{unfinished}.h5: going on at step" in again.stdout + again.stderr
@@ -64,7 +65,8 @@ def test_snakemake_killed_in_a_sweep_goes_on_without_repeating_or_losing_anythin
     assert len(list(notebooks.glob("NS2*.ipynb"))) == len(list(trajectories.glob("*.h5"))) == 3
 
 
-def test_a_profile_is_run_by_one_process_at_a_time(tmp_path):
-    with workflow._alone(tmp_path / "runs/tiny"), pytest.raises(GlasslibError, match="another process is running"):
-        with workflow._alone(tmp_path / "runs/tiny"):
-            pass
+def test_a_profile_is_run_by_one_process_at_a_time(tmp_path, monkeypatch):
+    prepared(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with alone("runs/tiny"), pytest.raises(GlasslibError, match="another process is running"):
+        workflow.run("tiny.yml")

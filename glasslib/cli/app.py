@@ -20,6 +20,15 @@ app = typer.Typer(
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.", min=0)]
 
 
+SplitSeed = Annotated[
+    int,
+    typer.Option(
+        help="Another one is another division into train, validation and test; a potential is tested fairly only with that of its training.",
+        min=0,
+    ),
+]
+
+
 def example(*lines):
     """Text for the foot of a command's help."""
     return "Examples:\n\n" + "\n\n".join(f"  [cyan]{line}[/cyan]" for line in lines)

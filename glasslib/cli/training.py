@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import GlasslibError
-from .app import app, example, integers, settings
+from .app import SplitSeed, app, example, integers, settings
 
 RECIPE = {"batch": 2, "huber": 1.0, "average": 0.99, "warmup": 50}  # of learning curves, where nothing else is set
 
@@ -15,7 +15,7 @@ RECIPE = {"batch": 2, "huber": 1.0, "average": 0.99, "warmup": 50}  # of learnin
     epilog=example(
         "glasslib train data/frames --out runs/mine/model",
         "glasslib train data/frames --out model --set features=64 --set epochs=500",
-        "glasslib train data/frames --out model --initial data/models/default/model",
+        "glasslib train my/frames --out model --initial data/models/pretrained/model",
     )
 )
 def train(
@@ -28,6 +28,7 @@ def train(
     validate: Annotated[
         bool, typer.Option(help="Keep the weights that do best on validation frames; without, train on those too.")
     ] = True,
+    split_seed: SplitSeed = 0,
 ):
     """Train a PaiNN potential on labelled frames, split by parent trajectory; killed at any time, the same command goes on."""
     from ..potential import load_potential
@@ -35,12 +36,16 @@ def train(
     from ..training import TrainConfig, evaluate
     from ..training import train as trained
 
-    parts = split(read_frames(frames))
+    needed = ("train", "validation") if validate else ("train",)
+    parts = split(read_frames(frames), seed=split_seed, needed=needed)
     config = TrainConfig.of(settings(setting))
     if not validate:
         parts["train"], parts["validation"] = parts["train"] + parts["validation"], []
     model = trained(parts["train"], parts["validation"], out, config, initial=initial, inputs=extxyz(frames))
-    print(evaluate(load_potential(model), parts["test"]).round(2).to_string())
+    if parts["test"]:
+        print(evaluate(load_potential(model), parts["test"]).round(2).to_string())
+    else:
+        print("no frame is left to test it on")
     print(model)
 
 
@@ -55,6 +60,7 @@ def distil(
     out: Annotated[Path, typer.Option(help="Folder for teachers and student.")] = Path("runs/distilled"),
     initial: Annotated[Path | None, typer.Option(help="Model that the student starts from.")] = None,
     workers: Annotated[int, typer.Option(help="Processes, each on one core.", min=1)] = 1,
+    split_seed: SplitSeed = 0,
 ):
     """Train teachers of two kinds on labelled frames, and one network on the frames and on melts that the teachers label (needs tblite and SevenNet)."""
     from ..potential import load_potential
@@ -64,7 +70,7 @@ def distil(
     from ..training.distillation import distil as distilled
 
     files = [extxyz(frames), extxyz(melts)]
-    parts = split(read_frames(frames))
+    parts = split(read_frames(frames), seed=split_seed, needed=("train", "test"))
     learned = [atoms for file in files[1] for atoms in read_plain(file)]
     known = parts["train"] + parts["validation"]
     model = distilled(known, learned, out, initial, test=parts["test"], inputs=files[0] + files[1], workers=workers)
@@ -96,6 +102,7 @@ def curve(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(help="Trainings at once, each on one core.", min=1)] = 1,
+    split_seed: SplitSeed = 0,
 ):
     """Draw up a learning curve, or an ablation: test errors of trainings on more and more frames, and of other settings."""
     from ..reference import extxyz, read_frames, split
@@ -109,7 +116,7 @@ def curve(
     )
     if len(limits) != 2:
         raise GlasslibError(f"--temperatures must be two, as 1500,3500, not {temperatures!r}")
-    parts = split(read_frames(frames))
+    parts = split(read_frames(frames), seed=split_seed, needed=("train", "test"))
     test = [atoms for atoms in parts["test"] if limits[0] <= atoms.info["temperature_K"] <= limits[1]]
     if not test:
         raise GlasslibError(
@@ -137,6 +144,7 @@ def evaluate(
     potential: str,
     frames: Path,
     part: Annotated[str, typer.Option(help="test, validation, train or all.")] = "test",
+    split_seed: SplitSeed = 0,
 ):
     """Print the errors of a potential on labelled frames."""
     from ..potential import load_potential
@@ -146,17 +154,17 @@ def evaluate(
     labelled = read_frames(frames)
     if part not in ("test", "validation", "train", "all"):
         raise GlasslibError(f"--part must be test, validation, train or all, not {part!r}")
-    chosen = labelled if part == "all" else split(labelled)[part]
+    chosen = labelled if part == "all" else split(labelled, seed=split_seed, needed=(part,))[part]
     print(errors(load_potential(potential), chosen).round(2).to_string())
 
 
 @app.command(epilog=example("glasslib calibrate committee data/frames"))
-def calibrate(committee: str, frames: Path):
+def calibrate(committee: str, frames: Path, split_seed: SplitSeed = 0):
     """Fit what a committee's disagreement says about its error, on test frames, and keep it beside its members."""
     import pandas as pd
 
     from ..reference import read_frames, split
     from ..training.calibration import calibrate as calibrated
 
-    found = calibrated(committee, split(read_frames(frames))["test"])
+    found = calibrated(committee, split(read_frames(frames), seed=split_seed, needed=("test",))["test"])
     print(pd.DataFrame(found).T.rename(columns={"floor": "floor (eV/Å)"}).to_string())

@@ -51,19 +51,27 @@ def load_potential(name_or_path="default", kernel="auto", dispersion=False):
         if dispersion:
             raise GlasslibError(f"{name_or_path} was fitted without D3(BJ): leave dispersion out")
         return Classical(str(name_or_path))
-    from .calculator import PaiNNCalculator
-    from .storage import load_model
-
-    members = files(name_or_path)
-    calculator = PaiNNCalculator([load_model(member) for member in members], kernel, name=Path(name_or_path).stem)
-    calculator.weights = " ".join(sha256(member)[:12] for member in members)
-    note = members[0].with_name(CALIBRATION)
-    if len(members) > 1 and note.exists():
+    calculator = trained(name_or_path, kernel)
+    note = files(name_or_path)[0].with_name(CALIBRATION)
+    if len(calculator.potentials) > 1 and note.exists():
         calculator.calibrate(read_json(note), note)
     if dispersion:
         from .dispersion import Dispersion
 
         return Dispersion(calculator)
+    return calculator
+
+
+def trained(name_or_path, kernel="auto"):
+    """The calculator of a trained potential, of a committee without its calibration."""
+    from .calculator import PaiNNCalculator
+    from .storage import load_model
+
+    members = files(name_or_path)
+    if not members:
+        raise GlasslibError(f"{name_or_path} is a classical potential: give a trained one")
+    calculator = PaiNNCalculator([load_model(member) for member in members], kernel, name=Path(name_or_path).stem)
+    calculator.weights = " ".join(sha256(member)[:12] for member in members)
     return calculator
 
 

@@ -78,7 +78,8 @@ def explore(calculator, state, atoms=60, melt_ps=1.0, hold_ps=3.0, every_ps=0.25
     Returns
     -------
     list of ase.Atoms
-        Wrapped, with the fields of a queue and their number (`frame`) in `info`; one parent.
+        Wrapped, with the fields of a queue and their number (`frame`) in `info`; one parent. Their temperature is that of the thermostat when they
+        were passed: of what is kept from the first stage 4500 K.
     """
     scaled = density(state.composition) * state.scale
     start = starting_structure(state.composition, atoms, state.temperature, state.seed, calculator, scaled)
@@ -92,38 +93,39 @@ def explore(calculator, state, atoms=60, melt_ps=1.0, hold_ps=3.0, every_ps=0.25
         for turn in range(1, round(1000 * length / timestep_fs / CHECK) + 1):
             motion.run(CHECK)
             if watch.trouble(start, start.calc.results):
-                found += [last] if last is not None else []
+                if last is not None and not any(last is kept for kept, _ in found):
+                    found.append((last, temperature))
                 return _candidates(found, contacts, state)
             last = start.copy()
-            _note_contacts(contacts, last, closer or {})
+            _note_contacts(contacts, last, temperature, closer or {})
             # the second half of the time at the temperature counts: before, the melt is on its way
             if stage == 1 and turn % every == 0 and turn * CHECK * timestep_fs >= 500 * length:
-                found.append(last)
+                found.append((last, temperature))
     return _candidates(found, contacts, state)
 
 
-def _note_contacts(contacts, atoms, closer):
+def _note_contacts(contacts, atoms, temperature, closer):
     """Keep the closest approach of every two atoms that come nearer than is known."""
     for pair, (distance, a, b) in closest_pairs(atoms, max(closer.values())).items() if closer else ():
         if distance < min(closer.get(pair, 0.0), contacts.get((a, b), (np.inf,))[0]):
-            contacts[a, b] = distance, "-".join(pair), atoms
+            contacts[a, b] = distance, "-".join(pair), atoms, temperature
 
 
 def _candidates(found, contacts, state):
-    made = [_candidate(atoms, state, number) for number, atoms in enumerate(found)]
-    for distance, pair, atoms in contacts.values():
-        made.append(_candidate(atoms, state, len(made)))
+    made = [_candidate(atoms, state, number, temperature) for number, (atoms, temperature) in enumerate(found)]
+    for distance, pair, atoms, temperature in contacts.values():
+        made.append(_candidate(atoms, state, len(made), temperature))
         made[-1].info["contact"] = f"{pair} {distance:.2f}"
     return made
 
 
-def _candidate(atoms, state, number):
+def _candidate(atoms, state, number, temperature):
     made = atoms.copy()
     made.calc = None
     del made.arrays["momenta"]
     made.wrap()
     made.info = {
-        "composition": state.composition, "temperature_K": state.temperature, "density_scale": state.scale, "parent": state.parent,
+        "composition": state.composition, "temperature_K": temperature, "density_scale": state.scale, "parent": state.parent,
         "frame": number,
     }  # fmt: skip
     return made

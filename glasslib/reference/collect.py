@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import GlasslibError, shown
-from ..files import sha256
+from ..files import alone, sha256
 from ..provenance import RunRecord
 from .frames import check, extxyz, one_level, read_plain, write_frames
 from .stress import TABLE, correct
@@ -37,32 +37,48 @@ def collect(labels="data/labels-work/early", out="data/frames/melts.extxyz", tab
     labels, out = Path(labels), Path(out)
     if not labels.exists():
         raise GlasslibError(f"no such file: {labels}")
-    files = extxyz(labels)
-    record = RunRecord("data set", {"before": sha256(out) if out.exists() else None}, [*files, table])
-    frames = {}
-    for file in [out] * out.exists() + files:
-        try:
-            for number, atoms in enumerate(read_plain(file)):
-                atoms = correct(atoms, table)
-                check(atoms, f"{file}, frame {number}")
-                of_parent = atoms.info.get("frame", 0)
-                if not isinstance(of_parent, (int, np.integer)):
-                    raise GlasslibError(f"{file}, frame {number}: frame must be a whole number, not {shown(of_parent)}")
-                name = atoms.info["parent"], int(of_parent), atoms.positions.tobytes()[:24]
+    with alone(out.parent):  # two at once would each write without what the other adds
+        files = extxyz(labels)
+        record = RunRecord("data set", {"before": sha256(out) if out.exists() else None}, [*files, table])
+        frames = {}
+        for file in [out] * out.exists() + files:
+            for name, atoms in _corrected(file, table, strict=file == out):  # never write over what cannot be read
                 before = frames.get(name)
                 if before is not None and abs(before.get_potential_energy() - atoms.get_potential_energy()) > SAME:
                     warnings.warn(
                         f"{file}: {name[0]} has another energy than before; the later label counts", stacklevel=2
                     )
                 frames[name] = atoms
-        except GlasslibError as error:
-            if file == out:  # never write over what cannot be read
-                raise
-            warnings.warn(f"left out: {error}", stacklevel=2)
-    if not frames:
-        raise GlasslibError(f"{labels} holds no finished label")
-    one_level(frames.values(), f"{labels} with {out}" if out.exists() else labels)
-    ordered = [frames[key] for key in sorted(frames)]
-    write_frames(out, ordered)
-    record.save(out)
+        if not frames:
+            raise GlasslibError(f"{labels} holds no finished label")
+        one_level(frames.values(), f"{labels} with {out}" if out.exists() else labels)
+        ordered = [frames[key] for key in sorted(frames)]
+        write_frames(out, ordered)
+        record.save(out)
     return ordered
+
+
+def _corrected(file, table, strict):
+    """Name and corrected frame of each sound label of a file; unless `strict`, the others are left out with a warning."""
+    try:
+        labelled = read_plain(file)
+    except GlasslibError as error:
+        if strict:
+            raise
+        warnings.warn(f"left out: {error}", stacklevel=3)
+        return
+    for number, atoms in enumerate(labelled):
+        where = f"{file}, frame {number}"
+        try:
+            atoms = correct(atoms, table)
+            check(atoms, where)
+            of_parent = atoms.info.get("frame", 0)
+            if not isinstance(of_parent, (int, np.integer)):
+                raise GlasslibError(f"{where}: frame must be a whole number, not {shown(of_parent)}")
+        except GlasslibError as error:
+            if strict:
+                raise
+            told = str(error) if str(file) in str(error) else f"{where}: {error}"
+            warnings.warn(f"left out: {told}", stacklevel=3)
+            continue
+        yield (atoms.info["parent"], int(of_parent), atoms.positions.tobytes()[:24]), atoms

@@ -41,18 +41,30 @@ def read_frames(path):
     ------
     GlasslibError
         Naming file, frame (counted from 0) and field: a truncated file, something missing, of a wrong shape, not finite or in
-        other units; labels of more than one level of theory.
+        other units; labels of more than one level of theory; one frame in two files of the folder.
     """
     path = Path(path)
     if path.is_dir():
         files = extxyz(path)
         if not files:
             raise GlasslibError(f"{path} holds no *.extxyz file: give a file of labelled frames, or a folder of such")
-        return one_level([frame for file in files for frame in read_frames(file)], path)
+        return one_level(_once([(file, frame) for file in files for frame in read_frames(file)]), path)
     frames = read_plain(path)
     for number, atoms in enumerate(frames):
         check(atoms, f"{path}, frame {number}")
     return one_level(frames, path)
+
+
+def _once(found):
+    """Frames of (file, frame) pairs, refused where two files hold the same one: it would count twice."""
+    seen = {}
+    for file, atoms in found:
+        key = atoms.info["parent"], str(atoms.info.get("frame", 0)), atoms.positions.tobytes()
+        if seen.setdefault(key, file) != file:
+            raise GlasslibError(
+                f"{seen[key]} and {file} both hold a frame of {key[0]}, and it would count twice: remove one"
+            )
+    return [atoms for _, atoms in found]
 
 
 def one_level(frames, name):
@@ -116,7 +128,8 @@ def _read(file, path):
 
 
 def _arranged(atoms):
-    """Energy and stress in `info` as well as in the calculator, whichever of them the file had."""
+    """Energy and stress in `info` as well as in the calculator, whichever of them the file had; no atom held in place, whose force would read as zero."""
+    atoms.set_constraint()
     results = dict(atoms.calc.results) if atoms.calc is not None else {}
     for name in ("energy", "stress"):
         if name in atoms.info:

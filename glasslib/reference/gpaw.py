@@ -94,6 +94,7 @@ def label(atoms, level=FULL, log_file=None):
         Where the density did not converge, or a result is not finite.
     """
     work = atoms.copy()
+    work.set_constraint()  # the force on an atom that is held would read as zero
     work.calc = calculator(level, log_file)
     energy = _energy(work, level)
     results = {"energy": energy, "forces": work.get_forces(), "stress": work.get_stress(voigt=False)}

@@ -28,6 +28,7 @@ from .frames import NUMBERS, TEXT, check_composition, read_plain, voigt, write_p
 from .stress import oxide_units
 
 WORKER = "glasslib.reference.worker"
+STRESS = "dE_dlnE", "stress_raw", "stress_correction"
 ATTEMPTS = 3  # calls of `label_queue`, alive to see it, of which a process may die while it works on a frame
 
 
@@ -126,7 +127,7 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
         if retry or (failed.exists() and read_json(failed).get("structure", _key(atoms, level)) != _key(atoms, level)):
             failed.unlink(missing_ok=True)
         _same(out / f"{name}.extxyz", atoms, level)
-        if not coarse and "dE_dlnE" not in atoms.info:  # without its stress the label would be of no use
+        if not coarse and "dE_dlnE" not in _measured(atoms, level):  # without its stress the label would be of no use
             oxide_units(Counter(atoms.get_chemical_symbols()), name)
     end = 0.0 if minutes is None else time.time() + 60 * minutes
     beside = Path(sys.executable).with_name(
@@ -279,9 +280,11 @@ def work(queue, out, end=0.0, coarse=False, parent=None):
         if go[0] < 0:
             return
         if go[0]:
-            _label_one(frames[number], name, out, level, world.rank == 0)
-            if handle is not None:
-                _release(handle, out / f"{name}.claim")
+            try:
+                _label_one(frames[number], name, out, level, world.rank == 0)
+            finally:  # what ends this process from within, a full disk, is not the frame's fault
+                if handle is not None:
+                    _release(handle, out / f"{name}.claim")
 
 
 def _label_one(atoms, name, out, level, master):
@@ -309,7 +312,7 @@ def _label_one(atoms, name, out, level, master):
         return
     if master:
         done = atoms.copy()
-        done.info |= {
+        done.info = _measured(atoms, level) | {
             "level": level.name,
             "stress_kind": "raw",
             "energy": results["energy"],
@@ -321,6 +324,12 @@ def _label_one(atoms, name, out, level, master):
             done, energy=results["energy"], forces=results["forces"], stress=voigt(results["stress"])
         )
         write_plain(out / f"{name}.extxyz", [done])
+
+
+def _measured(atoms, level):
+    """`info` of a frame without what belongs to the stress of another level, where it was labelled there before."""
+    before = atoms.info.get("level", level.name) != level.name
+    return {key: value for key, value in atoms.info.items() if not (before and key in STRESS)}
 
 
 def _alive(process):

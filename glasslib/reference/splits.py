@@ -15,7 +15,7 @@ def place(parent, seed=0):
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def split(frames, fractions=(0.75, 0.1, 0.15), seed=0):
+def split(frames, fractions=(0.75, 0.1, 0.15), seed=0, needed=PARTS):
     """Divide frames into train, validation and test.
 
     Frames of one parent trajectory resemble each other, so a parent goes to one part as a whole. The hash of its name decides which:
@@ -29,6 +29,8 @@ def split(frames, fractions=(0.75, 0.1, 0.15), seed=0):
         Expected share of the parents in train, validation and test; their sum is 1.
     seed : int
         Another seed is another division.
+    needed : sequence of str
+        Parts that must hold frames, if their fraction is not zero.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def split(frames, fractions=(0.75, 0.1, 0.15), seed=0):
     Raises
     ------
     GlasslibError
-        For fractions that do not add up, a frame without parent, or too few parents to fill every part.
+        For fractions that do not add up, a frame without parent, or too few parents to fill every part that is needed.
     """
     fractions = tuple(map(float, fractions))
     if len(fractions) != 3 or not all(0 <= f <= 1 for f in fractions) or abs(sum(fractions) - 1) > 1e-9:
@@ -52,10 +54,12 @@ def split(frames, fractions=(0.75, 0.1, 0.15), seed=0):
         # test lies at the low end and train at the high one: a larger validation share takes from train only
         name = "test" if x < fractions[2] else "validation" if x < fractions[2] + fractions[1] else "train"
         parts[name].append(atoms)
-    empty = [name for name, share in zip(PARTS, fractions, strict=True) if share > 0 and not parts[name]]
+    empty = [
+        name for name, share in zip(PARTS, fractions, strict=True) if share > 0 and name in needed and not parts[name]
+    ]
     if empty:
         parents = len({atoms.info["parent"] for atoms in frames})
         raise GlasslibError(
-            f"{parents} parent trajectories leave {' and '.join(empty)} empty: add frames of more, or take another seed"
+            f"{parents} parent trajectories leave {' and '.join(empty)} empty with split seed {seed}: add frames of more, or take another seed"
         )
     return parts

@@ -7,7 +7,8 @@ from scipy.optimize import minimize
 
 from ..errors import GlasslibError
 from ..files import write_json
-from ..potential import CALIBRATION, files, load_potential
+from ..potential import CALIBRATION, files, trained
+from .frames import labels
 
 COVERAGE = 2 / 3  # share of the atoms that err by less than is foretold
 LEAST = 50  # atoms of a species
@@ -18,8 +19,9 @@ def disagreement(committee, frames):
     spread, error, species, frame = [], [], [], []
     for k, labelled in enumerate(frames):
         trial = labelled.copy()
+        trial.set_constraint()  # forces on atoms that are held count, too
         trial.calc = committee
-        error.append(np.linalg.norm(trial.get_forces() - labelled.get_forces(), axis=1))
+        error.append(np.linalg.norm(trial.get_forces() - labels(labelled, f"frame {k}")[1], axis=1))
         if "force_spread" not in committee.results:
             raise GlasslibError("one potential alone has no disagreement: calibrate a committee")
         spread.append(committee.results["force_spread"])
@@ -75,9 +77,19 @@ def calibrate(folder, frames):
     -------
     dict
         Species → {"floor", "factor", "atoms"}.
+
+    Raises
+    ------
+    GlasslibError
+        Where a species of the committee has fewer than `LEAST` atoms in the frames: nothing is written then.
     """
-    committee = load_potential(folder)
+    committee = trained(folder)
     spread, error, species, _ = disagreement(committee, frames)
+    rare = [f"{n} of {name}" for name in committee.species if (n := int((species == name).sum())) < LEAST]
+    if rare:
+        raise GlasslibError(
+            f"a calibration needs {LEAST} atoms of every species of the committee: there are {', '.join(rare)}; give more frames"
+        )
     found = {}
     for name in sorted(set(species)):
         floor, factor = fit(spread[species == name], error[species == name])
@@ -89,6 +101,8 @@ def calibrate(folder, frames):
 
 def held_out(spread, error, species, group, folds=5):
     """Error that a calibration on other trajectories foretells for each atom, eV/Å: an honest test of it.
+
+    NaN where the other trajectories have fewer than `LEAST` atoms of its species.
 
     Parameters
     ----------
@@ -102,6 +116,9 @@ def held_out(spread, error, species, group, folds=5):
     for fold in range(folds):
         for name in set(species):
             mine = (group % folds == fold) & (species == name)
-            floor, factor = fit(*(x[(species == name) & (group % folds != fold)] for x in (spread, error)))
+            others = (species == name) & (group % folds != fold)
+            if others.sum() < LEAST:
+                continue
+            floor, factor = fit(spread[others], error[others])
             foretold[mine] = np.hypot(floor, factor * spread[mine])
     return foretold

@@ -74,6 +74,7 @@ def _predict(model, atoms):
             results["stress"][0].detach().numpy(),
         )
     copy = atoms.copy()
+    copy.set_constraint()  # forces on atoms that are held count, too
     copy.calc = model
     stress = copy.get_stress(voigt=False) if atoms.pbc.all() else np.full((3, 3), np.nan)
     return copy.get_potential_energy(), copy.get_forces(), stress

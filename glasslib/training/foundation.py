@@ -18,13 +18,11 @@ from safetensors.torch import load_file, save_file
 
 from ..errors import GlasslibError
 from ..files import atomic, folder, write_json
-from .checkpoint import remove_checkpoints
 from .config import TrainConfig
 from .convolution import fuse, paired
-from .distributed import meet, processes
 from .engine import difference, response
 from .frames import Frame, labels
-from .loop import TERMS, Training, one_thread
+from .loop import TERMS, Training, one_thread, session
 from .xtb import labelled
 
 NAME = "7net-0"
@@ -183,10 +181,7 @@ def refine(frames, out, config=REFINE, resume="same", inputs=()):
         `out/model.safetensors`, for `Foundation`.
     """
     out = folder(out)
-    with one_thread(), processes() as (rank, size):
-        if not resume and rank == 0:
-            remove_checkpoints(out / "checkpoints")
-        meet()
+    with session(out, resume) as (rank, size):
         return (
             Refinement(frames, [], out, config, None, rank, size, inputs, anew=True).run().with_suffix(".safetensors")
         )

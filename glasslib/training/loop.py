@@ -4,14 +4,14 @@ import csv
 import hashlib
 import math
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numba
 import numpy as np
 import torch
 
 from ..errors import GlasslibError
-from ..files import atomic, folder, sha256, write_json
+from ..files import alone, atomic, folder, read_json, sha256, write_json
 from ..potential.storage import load_model, model_files, save_model
 from ..progress import Progress
 from ..provenance import RunRecord, record_path
@@ -20,7 +20,7 @@ from .config import TrainConfig
 from .distributed import meet, processes, share, total
 from .engine import assess, gradients
 from .frames import collate, force_rms, prepare, species_energies
-from .network import fixed_part, new_potential, pair_energies
+from .network import as_started, fixed_part, new_potential, pair_energies
 from .optimiser import Optimiser
 
 TERMS = ("energy", "forces", "virial")
@@ -50,7 +50,8 @@ def train(frames_train, frames_validation, out_dir, config=None, initial=None, r
         Gets `model.safetensors` and `model.json`, `history.csv`, `history.json`, a run record, and `checkpoints/` while under way.
     config : TrainConfig
     initial : path, optional
-        Model to start from; its species and sizes win over the config's, its species energies are fitted again to these frames.
+        Model to start from, whose species and sizes the config may leave at their defaults but must not contradict; its species energies are
+        fitted again to these frames.
     resume : bool or "same"
         False removes the checkpoints of an earlier run in `out_dir` (its model stays until this one ends); "same" does so only where
         that run had other parameters or frames.
@@ -65,7 +66,7 @@ def train(frames_train, frames_validation, out_dir, config=None, initial=None, r
     Raises
     ------
     GlasslibError
-        For unlabelled frames, unknown species, or a folder that holds a run with other parameters.
+        For unlabelled frames, unknown species, or a folder that holds a run with other parameters or is in use by one.
     """
     config = TrainConfig() if config is None else config
     if resume not in (True, False, "same"):
@@ -73,10 +74,7 @@ def train(frames_train, frames_validation, out_dir, config=None, initial=None, r
     if not frames_train:
         raise GlasslibError("no frames to train on: give at least one labelled frame")
     out = folder(out_dir)
-    with one_thread(), processes() as (rank, size):
-        if not resume and rank == 0:
-            remove_checkpoints(out / "checkpoints")
-        meet()
+    with session(out, resume) as (rank, size):
         return Training(
             frames_train, frames_validation, out, config, initial, rank, size, inputs, resume == "same"
         ).run()
@@ -94,6 +92,20 @@ def one_thread():
     finally:
         torch.set_num_threads(before[0])
         numba.set_num_threads(before[1])
+
+
+@contextmanager
+def session(out, resume):
+    """Join the group that the environment describes, on one thread each, and hold the folder of a training, which keeps its checkpoints only with `resume`.
+
+    Yields (rank, number of processes).
+    """
+    busy = f"another process is training in {out}: wait for it, stop it, or choose another folder"
+    with one_thread(), processes() as (rank, size), alone(out, busy) if rank == 0 else nullcontext():
+        if not resume and rank == 0:
+            remove_checkpoints(out / "checkpoints")
+        meet()
+        yield rank, size
 
 
 class Training:
@@ -124,8 +136,9 @@ class Training:
     def _prepared(self, frames_train, frames_validation, initial):
         """The network to train, and the frames of both parts in its terms."""
         started = load_model(initial) if initial else None
-        species = started.species if started else self.config.species
-        cutoff = started.cutoff if started else self.config.cutoff
+        if started:
+            self.config = as_started(self.config, started)
+        species, cutoff = self.config.species, self.config.cutoff
         data = prepare(frames_train, species, cutoff), prepare(frames_validation, species, cutoff)
         least = min((float(one.vector.norm(dim=1).min()) for one in data[0] if len(one.vector)), default=math.inf)
         self.potential = new_potential(
@@ -150,11 +163,8 @@ class Training:
     def run(self):
         """Train to the end and write the model."""
         self._restore()
-        path = self.out / "model"
-        if (self.epoch == self.config.epochs or self.stopped) and record_path(
-            path.with_suffix(".safetensors")
-        ).exists():
-            return path  # finished before, and its record tells how
+        if (self.epoch == self.config.epochs or self.stopped) and self._whole():
+            return self.out / "model"  # finished before, and its record tells how
         with Progress(self.config.epochs, "training", "epochs", done=self.epoch, quiet=self.rank > 0) as bar:
             while self.epoch < self.config.epochs and not self.stopped:
                 self._one_epoch()
@@ -164,6 +174,13 @@ class Training:
                 ):
                     self._keep()
         return self._finish()
+
+    def _whole(self):
+        """Whether the model is there, as its record tells."""
+        weights, description = self.out / "model.safetensors", self.out / "model.json"
+        if not (weights.exists() and description.exists() and record_path(weights).exists()):
+            return False
+        return read_json(record_path(weights)).get("sha256") == sha256(weights)
 
     def _one_epoch(self):
         start = time.perf_counter()

@@ -5,11 +5,28 @@ from dataclasses import replace
 
 import torch
 
-from ..errors import GlasslibError
+from ..errors import GlasslibError, shown
 from ..potential.model import Potential
 from ..potential.painn import NEAR, PaiNN, PaiNNConfig
-from .config import LANES
+from .config import LANES, TrainConfig
 from .messages import interleave, messages
+
+SIZES = "species", "features", "interactions", "radial", "cutoff"
+
+
+def as_started(config, started):
+    """`config` with the species and sizes of the potential `started`, which it may leave at their defaults but must not contradict."""
+    sizes = {key: getattr(started.network.config, key) for key in SIZES}
+    if config.engine == "fast" and sizes["features"] % LANES:
+        raise GlasslibError(
+            f"the initial model has {sizes['features']} features, no multiple of {LANES}: train it with engine='reference'"
+        )
+    for key, value in sizes.items():
+        if getattr(config, key) not in (value, getattr(TrainConfig, key)):
+            raise GlasslibError(
+                f"the initial model has {key} {shown(value)}, not {shown(getattr(config, key))}: leave {key} out, or train without an initial model"
+            )
+    return replace(config, **sizes)
 
 
 def new_potential(config, started, energies, scale, least=math.inf):
@@ -21,12 +38,8 @@ def new_potential(config, started, energies, scale, least=math.inf):
     which is taken off the labels first.
     """
     if started is not None:
-        if config.engine == "fast" and started.network.config.features % LANES:
-            raise GlasslibError(
-                f"the initial model has {started.network.config.features} features, no multiple of {LANES}: train it with engine='reference'"
-            )
         return Potential(started.network, energies, started.scale)
-    sizes = {key: getattr(config, key) for key in ("species", "features", "interactions", "radial", "cutoff")}
+    sizes = {key: getattr(config, key) for key in SIZES}
     shortest = min(PaiNNConfig.shortest, least / (1 + NEAR))
     return Potential(PaiNN(**sizes, shortest=shortest), energies, scale)
 
