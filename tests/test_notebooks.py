@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from glasslib import notebook, workflow
+from glasslib import notebook, reference, workflow
 from glasslib.errors import GlasslibError
 
 NAMES = sorted(path.stem for path in notebook.NOTEBOOKS.glob("*.ipynb"))
@@ -102,6 +102,20 @@ def test_the_workflow_passes_the_error_on_and_leaves_no_half_notebook(tmp_path):
     with pytest.raises(GlasslibError, match="make them with"):
         workflow.execute("06_mean_squared_displacement", out, {"run_dir": str(tmp_path / "nothing")})
     assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["01_reference_data", "03_validation"])
+def test_a_handful_of_frames_without_sodium_can_be_looked_at(name, tmp_path, monkeypatch):
+    import papermill
+
+    monkeypatch.chdir(Path(__file__).parent.parent)
+    known = reference.split(reference.read_frames("data/frames"))["test"]
+    silica = [atoms for atoms in known if "Na" not in atoms.symbols][:4]
+    reference.write_frames(tmp_path / "frames.extxyz", silica)
+    given = {"frames": str(tmp_path / "frames.extxyz")} | ({"length": 0.1} if name == "03_validation" else {})
+    source = notebook.NOTEBOOKS / f"{name}.ipynb"
+    made = papermill.execute_notebook(source, tmp_path / "out.ipynb", given, kernel_name="python3", progress_bar=False)
+    assert sum(len(cell.outputs) for cell in made.cells if cell.cell_type == "code") > 5
 
 
 @pytest.mark.parametrize("name", NAMES)
