@@ -1,5 +1,6 @@
 """The labelling queue: nothing lost, nothing done twice, and real labels that are right."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -52,6 +53,15 @@ def invent(delay, journal):
         return {"energy": -20.0, "forces": np.zeros((3, 3)), "stress": np.zeros((3, 3))}
 
     return label
+
+
+def raises(error):
+    """A function that raises `error`, whatever it is given."""
+
+    def wrong(*others):
+        raise error
+
+    return wrong
 
 
 @pytest.fixture
@@ -328,6 +338,10 @@ def test_a_label_that_cannot_be_written_is_not_its_frames_fault(quick, tmp_path,
             with pytest.raises(GlasslibError, match="disk is full"):
                 work(queue, out, coarse=True)
             labelling._count(out, ["cell-0"])  # as the living queue does that saw its worker end
+    with monkeypatch.context() as patch:
+        patch.setattr(gpaw, "label", raises(OSError(errno.ENOSPC, "No space left on device")))  # its protocol
+        with pytest.raises(GlasslibError, match="disk is full"):
+            work(queue, out, coarse=True)
     assert not failures(out) and not list(out.glob("*.claim"))
     work(queue, out, coarse=True)
     assert len(read_plain(out / "cell-0.extxyz")) == 1

@@ -6,6 +6,7 @@ kill -9 the same command goes on, with nothing lost and nothing done twice. Any 
 included.
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -20,7 +21,7 @@ import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from ..errors import GlasslibError, shown
-from ..files import folder, read_json, write_json
+from ..files import explain, folder, read_json, write_json
 from ..progress import Progress
 from ..provenance import key_of
 from . import gpaw
@@ -28,6 +29,7 @@ from .frames import NUMBERS, TEXT, check_composition, read_plain, voigt, write_p
 from .stress import oxide_units
 
 WORKER = "glasslib.reference.worker"
+FULL_DISK = errno.ENOSPC, errno.EDQUOT, errno.EROFS
 STRESS = "dE_dlnE", "stress_raw", "stress_correction"
 ATTEMPTS = 3  # calls of `label_queue`, alive to see it, of which a process may die while it works on a frame
 
@@ -160,7 +162,7 @@ def label_queue(queue, out, workers=1, minutes=None, coarse=False, ranks=1, retr
     over = end and time.time() >= end
     if left and not over and any(p.returncode for p in running):
         raise GlasslibError(
-            f"workers ended with {sorted({p.returncode for p in running})} and {len(left)} frames to go: see {out}/*.log, then run the same again"
+            f"workers ended with {sorted({p.returncode for p in running})} and {len(left)} frames to go: the reason stands above or in {out}/*.log; then run the same again"
         )
     failed = [name for name in wanted if (out / f"{name}.failed.json").exists()]
     return {"labelled": [n for n in wanted if (out / f"{n}.extxyz").exists()], "failed": failed, "left": left}
@@ -293,6 +295,8 @@ def _label_one(atoms, name, out, level, master):
         results = gpaw.label(atoms, level, out / f"{name}.log")
         derivative = gpaw.finite_basis_derivative(atoms, level) if level is not gpaw.FULL else None
     except Exception as error:  # whatever goes wrong inside the electronic structure must not stop the queue
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
+            raise explain(error, out / f"{name}.log") from error
         where = traceback.extract_tb(error.__traceback__)[-1]
         reason = (
             " ".join(str(error).split())[:500]
